@@ -1,0 +1,31 @@
+# make run    everything, on this machine, with no account anywhere
+# make test   the tests (PYTEST_ARGS='-k outbox' chooses)
+# make check  linters, types, contracts, templates, migrations, deployment settings
+# make reset  forget the demo's data and start over
+
+PYTHON_IN_VENV := .venv/bin/python
+PYTEST_ARGS ?=
+PYTEST_WORKERS ?= 2
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check reset
+.NOTPARALLEL:
+
+help:
+	@sed -n 's/^# make/make/p' Makefile
+
+run:
+	@./setup.sh sandbox
+	@$(PYTHON_IN_VENV) -m sandbox.run
+
+test:
+	@./setup.sh development
+	@$(PYTHON_IN_VENV) -m pytest -n $(PYTEST_WORKERS) $(PYTEST_ARGS)
+
+check:
+	@./setup.sh development
+	@./scripts/check.sh
+
+reset:
+	@if [ -d var ]; then ./setup.sh sandbox && $(PYTHON_IN_VENV) -m sandbox.run --reset; \
+	else echo "There is no data yet."; fi

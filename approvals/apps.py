@@ -1,0 +1,14 @@
+"""The Django application."""
+
+from django.apps import AppConfig
+
+
+class ApprovalsConfig(AppConfig):
+    """Deciding, sealing, firing once, recording."""
+
+    name = "approvals"
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Register the system checks."""
+        from approvals import checks  # noqa: F401

@@ -1,0 +1,297 @@
+"""What ``countersign.yaml`` may say. ``docs/configuration.md`` is the description for people."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from approvals.policies import Policy, Requirement, Voter, unmeetable
+from approvals.states import WorkflowKind
+
+Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,49}$")]
+Username = Annotated[str, Field(pattern=r"^[\w.@+-]{1,150}$")]
+
+
+# FACTS of MLflow: names of aliases are [\w-]{1,255}, not "latest" and not "v<digits>".
+def _alias(value: str) -> str:
+    if (
+        value == "latest"
+        or not re.fullmatch(r"[\w-]{1,255}", value)
+        or re.fullmatch(r"v\d+", value)
+    ):
+        raise ValueError(
+            f"{value!r} cannot be an alias in MLflow: letters, digits, _ and -, not 'latest' nor 'v1'"
+        )
+    return value
+
+
+Alias = Annotated[str, AfterValidator(_alias)]
+Repository = Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$")]
+WorkflowFile = Annotated[str, Field(pattern=r"^[\w.-]+\.ya?ml$")]
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+
+
+def _duration(value: Any) -> Any:
+    """``90s``, ``30m``, ``12h``, ``3d`` or ``2w`` to a timedelta."""
+    match = re.fullmatch(r"(\d{1,4})\s*([smhdw])", value) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError("a duration such as 30m, 12h or 3d is expected")
+    seconds = int(match[1]) * _UNITS[match[2]]
+    if seconds == 0:
+        raise ValueError("a duration longer than nothing is expected")
+    return timedelta(seconds=seconds)
+
+
+Duration = Annotated[timedelta, BeforeValidator(_duration)]
+
+
+class Strict(BaseModel):
+    """Unknown keys are errors: a misspelt rule must not be a missing rule."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class PersonConfig(Strict):
+    """Somebody's name and address; needed only where they do not sign in through another system."""
+
+    name: str = ""
+    email: str = ""
+    machine: bool = False
+
+
+class TeamConfig(Strict):
+    """A team and its members' usernames."""
+
+    name: str = ""
+    members: list[Username] = Field(min_length=1)
+
+
+class ApprovalRow(Strict):
+    """``{team: risk, count: 1}`` or ``{any_of: [risk, ml-leads], count: 1}``."""
+
+    team: Slug | None = None
+    any_of: list[Slug] | None = Field(default=None, min_length=1)
+    count: int = Field(default=1, ge=1, le=50)
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> ApprovalRow:
+        if (self.team is None) == (self.any_of is None):
+            raise ValueError("exactly one of 'team' and 'any_of' is expected")
+        return self
+
+    @property
+    def teams(self) -> tuple[str, ...]:
+        """The teams whose members count for this row."""
+        return (self.team,) if self.team else tuple(self.any_of or ())
+
+
+class RollbackConfig(Strict):
+    """Who must approve a rollback. Default: one member of any team that approves promotions."""
+
+    approvals: list[ApprovalRow] | None = Field(default=None, min_length=1)
+    requester_may_approve: bool = False
+
+
+class Rules(Strict):
+    """The rules of an environment, or a model's own in one environment."""
+
+    approvals: list[ApprovalRow] | None = Field(default=None, min_length=1)
+    rollback: RollbackConfig | None = None
+    requesters: list[Slug] | None = Field(default=None, min_length=1)
+    expires_after: Duration | None = None
+    grant_lapses_after: Duration | None = None
+
+
+class EnvironmentConfig(Rules):
+    """One environment; their order in the file is the order of the chain."""
+
+    name: Slug
+    alias: Alias | None = None
+
+
+class ModelEnvironmentConfig(Rules):
+    """What a model says differently in one environment."""
+
+    alias: Alias | None = None
+    ref: str | None = None
+    workflow: WorkflowFile | None = None
+    inputs: dict[str, str] = Field(default_factory=dict)
+    channel: str | None = None
+
+
+class ModelConfig(Strict):
+    """One registered model and how it is deployed."""
+
+    registry_name: str | None = None
+    repository: Repository
+    workflow: WorkflowFile = "deploy-model.yml"
+    ref: str = "main"
+    # GitHub allows 25 inputs; five are ours.
+    inputs: dict[str, str] = Field(default_factory=dict, max_length=20)
+    metrics: dict[str, Literal["higher", "lower"]] = Field(default_factory=dict)
+    environments: dict[Slug, ModelEnvironmentConfig | None] | None = None
+
+
+class RepositoryConfig(Strict):
+    """A GitHub repository and what its workflows are for."""
+
+    workflows: dict[WorkflowFile, WorkflowKind]
+
+
+class SlackConfig(Strict):
+    """Where messages go."""
+
+    channel: str
+
+
+class Configuration(Strict):
+    """The whole file."""
+
+    environments: list[EnvironmentConfig] = Field(min_length=1)
+    people: dict[Username, PersonConfig | None] = Field(default_factory=dict)
+    teams: dict[Slug, TeamConfig] = Field(min_length=1)
+    repositories: dict[Repository, RepositoryConfig] = Field(default_factory=dict)
+    models: dict[str, ModelConfig] = Field(min_length=1)
+    slack: SlackConfig | None = None
+
+    def environments_of(self, model: ModelConfig) -> list[EnvironmentConfig]:
+        """The environments that a model goes to, in order; all of them where it names none."""
+        wanted = model.environments
+        return [each for each in self.environments if wanted is None or each.name in wanted]
+
+    def policy_of(self, environment: EnvironmentConfig, own: Rules | None) -> Policy:
+        """The policy in force: the model's own rules where it has any, else the environment's."""
+        layers = [layer for layer in (own, environment) if layer is not None]
+
+        def first(name: str) -> Any:
+            return next((v for layer in layers if (v := getattr(layer, name)) is not None), None)
+
+        promote = tuple(Requirement(row.teams, row.count) for row in first("approvals") or ())
+        rollback: RollbackConfig = first("rollback") or RollbackConfig()
+        any_approver = Requirement(tuple(sorted({team for row in promote for team in row.teams})))
+        return Policy(
+            promote=promote,
+            rollback=tuple(Requirement(row.teams, row.count) for row in rollback.approvals)
+            if rollback.approvals
+            else (any_approver,),
+            rollback_requester_may_approve=rollback.requester_may_approve,
+            requesters=tuple(first("requesters") or sorted(self.teams)),
+            expires_after=int((first("expires_after") or timedelta(days=7)).total_seconds()),
+            grant_lapses_after=int(
+                (first("grant_lapses_after") or timedelta(days=1)).total_seconds()
+            ),
+        )
+
+    def voters(self) -> list[Voter]:
+        """The members of all teams as the policy sees them, machine accounts left out."""
+        names = sorted({name for team in self.teams.values() for name in team.members})
+        machines = {name for name, person in self.people.items() if person and person.machine}
+        return [
+            Voter(
+                index,
+                frozenset(slug for slug, team in self.teams.items() if name in team.members),
+            )
+            for index, name in enumerate(names)
+            if name not in machines
+        ]
+
+    def problems(self) -> list[tuple[tuple[str | int, ...], str]]:
+        """What no single key can tell: (path, sentence) of every reference that leads nowhere and
+        every quorum that nobody could fill."""
+        found: list[tuple[tuple[str | int, ...], str]] = []
+        names = [each.name for each in self.environments]
+        for index, environment in enumerate(self.environments):
+            if names.index(environment.name) != index:
+                found.append(
+                    (("environments", index, "name"), f"{environment.name!r} is named twice")
+                )
+            found += self._problems_of_rules(environment, ("environments", index))
+        for name, model in self.models.items():
+            found += self._problems_of_model(name, model, names)
+        return found
+
+    def _problems_of_model(
+        self, name: str, model: ModelConfig, names: list[str]
+    ) -> list[tuple[tuple[str | int, ...], str]]:
+        found: list[tuple[tuple[str | int, ...], str]] = []
+        repository = self.repositories.get(model.repository)
+        if repository is None:
+            return [
+                (
+                    ("models", name, "repository"),
+                    f"{model.repository!r} is not among 'repositories'; add it there with its workflows",
+                )
+            ]
+        if model.environments is not None:
+            for key, own in model.environments.items():
+                if key not in names:
+                    found.append(
+                        (
+                            ("models", name, "environments", key),
+                            f"no environment is called {key!r}; there are {', '.join(names)}",
+                        )
+                    )
+                if own is not None:
+                    found += self._problems_of_rules(own, ("models", name, "environments", key))
+        for environment in self.environments_of(model):
+            own = (model.environments or {}).get(environment.name)
+            path: tuple[str | int, ...] = ("models", name)
+            workflow = (own and own.workflow) or model.workflow
+            if repository.workflows.get(workflow) != WorkflowKind.DEPLOY:
+                found.append(
+                    (
+                        (*path, "workflow"),
+                        f"{workflow!r} is not listed as a deploy workflow of {model.repository}",
+                    )
+                )
+            policy = self.policy_of(environment, own)
+            if not policy.promote:
+                found.append(
+                    (path, f"nobody has to approve {environment.name}; give it 'approvals'")
+                )
+            if len({**model.inputs, **(own.inputs if own else {})}) > 20:
+                found.append(
+                    (path, "GitHub allows 25 inputs and five are Countersign's: at most 20")
+                )
+        return found
+
+    def _problems_of_rules(
+        self, rules: Rules, path: tuple[str | int, ...]
+    ) -> list[tuple[tuple[str | int, ...], str]]:
+        found: list[tuple[tuple[str | int, ...], str]] = []
+        known = ", ".join(sorted(self.teams))
+        lists: list[tuple[tuple[str, ...], list[ApprovalRow]]] = [
+            (("approvals",), rules.approvals or [])
+        ]
+        if rules.rollback is not None:
+            lists.append((("rollback", "approvals"), rules.rollback.approvals or []))
+        for slug in rules.requesters or []:
+            if slug not in self.teams:
+                found.append(
+                    ((*path, "requesters"), f"no team is called {slug!r}; there are {known}")
+                )
+        for keys, rows in lists:
+            unknown = [
+                ((*path, *keys, i), f"no team is called {team!r}; there are {known}")
+                for i, row in enumerate(rows)
+                for team in row.teams
+                if team not in self.teams
+            ]
+            found += unknown
+            if unknown:
+                continue
+            requirements = [Requirement(row.teams, row.count) for row in rows]
+            for row in unmeetable(requirements, self.voters()):
+                teams = " or ".join(row.teams)
+                found.append(
+                    (
+                        (*path, *keys, requirements.index(row)),
+                        f"{row.count} of {teams} can never be reached: one person counts once, and "
+                        "machine accounts never count; add members or ask for fewer",
+                    )
+                )
+        return found

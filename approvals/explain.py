@@ -1,0 +1,114 @@
+"""One structure that answers "why?", rendered the same by pages and messages.
+
+Who may approve and who has, what is missing, what blocks, until when; and for *you*: whether you may act
+and, if not, why, in one sentence.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from approvals.models import Person, Promotion
+from approvals.policies import Decision, decide, whose_vote_counts
+from approvals.services.cases import case_of, team_words, voter, why_not_counting
+from approvals.states import Verdict
+from approvals.wording import listed
+
+
+@dataclass(frozen=True)
+class RequirementRow:
+    """One requirement: ``approved`` are those who count for it, ``could`` those who still can."""
+
+    teams: str
+    count: int
+    approved: list[Person]
+    missing: int
+    could: list[Person]
+
+    @property
+    def sentence(self) -> str:
+        """``risk: 1 more needed (Carol Chen could)``."""
+        if not self.missing:
+            return f"{self.teams}: approved by {listed([str(each) for each in self.approved])}"
+        names = listed([str(each) for each in self.could], "or")
+        who = f"{names} could" if names else "nobody left who could"
+        return f"{self.teams}: {self.missing} more needed ({who})"
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Everything about where a promotion stands."""
+
+    rows: list[RequirementRow]
+    blockers: list[str]
+    expires_at: datetime | None
+    may_act: bool
+    why_not: str
+
+    @property
+    def missing(self) -> int:
+        """How many approvals are still needed in all."""
+        return sum(row.missing for row in self.rows)
+
+    @property
+    def can_still_act(self) -> list[Person]:
+        """Everybody whose approval would still help, once each."""
+        return list({person.pk: person for row in self.rows for person in row.could}.values())
+
+
+def explain(promotion: Promotion, person: Person | None = None) -> Explanation:
+    """Explain a promotion, for ``person`` where one is given."""
+    case = case_of(promotion)
+    decision: Decision = decide(case)
+    people = {
+        each.pk: each
+        for each in Person.objects.filter(
+            teams__slug__in={team for row in case.requirements for team in row.teams}
+        )
+        .distinct()
+        .prefetch_related("teams")
+    }
+    voted = {vote.voter.id for vote in case.votes}
+    rows = []
+    for row in decision.rows:
+        able = [
+            each
+            for each in people.values()
+            if each.pk not in voted
+            and voter(each).teams & set(row.requirement.teams)
+            and whose_vote_counts(case, voter(each)) is None
+        ]
+        rows.append(
+            RequirementRow(
+                teams=team_words(row.requirement.teams),
+                count=row.requirement.count,
+                approved=[people[id_] for id_ in row.counted if id_ in people],
+                missing=row.missing,
+                could=sorted(able, key=str) if row.missing and promotion.is_pending else [],
+            )
+        )
+    why_not = _why_not(promotion, person) if person else "Sign in to decide."
+    return Explanation(
+        rows=rows,
+        blockers=[each for each in decision.blockers if promotion.is_pending],
+        expires_at=promotion.expires_at if promotion.is_pending else None,
+        may_act=not why_not,
+        why_not=why_not,
+    )
+
+
+def _why_not(promotion: Promotion, person: Person) -> str:
+    """Why this person cannot review now, or an empty text."""
+    if not promotion.is_pending:
+        return f"There is nothing to decide any more: {promotion.get_status_display().lower()}."
+    reason = why_not_counting(case_of(promotion), person)
+    if reason is not None:
+        return reason[1]
+    earlier = promotion.reviews.filter(person=person, voided_at=None).first()
+    if earlier is not None:
+        done = "approved" if earlier.verdict == Verdict.APPROVE else "rejected"
+        return f"You have {done} it already; one person counts once."
+    if not promotion.seal:
+        return promotion.problem or "The facts are still being gathered."
+    return ""

@@ -1,0 +1,33 @@
+"""The rows everything is decided on."""
+
+from approvals.models.catalogue import (
+    Environment,
+    ModelVersion,
+    RegisteredModel,
+    Repository,
+    Target,
+    WorkflowRun,
+)
+from approvals.models.decisions import Promotion, Review
+from approvals.models.delivery import Deployment
+from approvals.models.history import Event
+from approvals.models.outbox import Effect, InboundDelivery
+from approvals.models.people import Membership, Person, Team
+
+__all__ = [
+    "Deployment",
+    "Effect",
+    "Environment",
+    "Event",
+    "InboundDelivery",
+    "Membership",
+    "ModelVersion",
+    "Person",
+    "Promotion",
+    "RegisteredModel",
+    "Repository",
+    "Review",
+    "Target",
+    "Team",
+    "WorkflowRun",
+]

@@ -1,0 +1,201 @@
+"""What there is: registered models, versions, environments, targets, workflow runs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import models
+from django.urls import reverse
+
+from approvals.states import WorkflowKind
+
+
+class Repository(models.Model):
+    """A GitHub repository whose workflow runs are followed."""
+
+    name = models.CharField(max_length=255, unique=True, help_text="owner/name on GitHub.")
+    workflows: models.JSONField[dict[str, str], dict[str, str]] = models.JSONField(
+        default=dict, help_text="Workflow file → kind (ci, train, validate, deploy)."
+    )
+    is_active = models.BooleanField(default=True)
+
+    class Meta:
+        ordering = ["name"]
+        verbose_name_plural = "repositories"
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class RegisteredModel(models.Model):
+    """A registered model of MLflow that the configuration names."""
+
+    name = models.CharField(max_length=255, unique=True, help_text="The name in Countersign.")
+    registry_name = models.CharField(max_length=255, help_text="The name in MLflow.")
+    description = models.TextField(blank=True)
+    tags = models.JSONField(default=dict, blank=True)
+    repository = models.CharField(max_length=255, help_text="owner/name on GitHub.")
+    # A list, because PostgreSQL's jsonb does not keep the order of an object's keys.
+    metrics: models.JSONField[list[list[str]], list[list[str]]] = models.JSONField(
+        default=list,
+        help_text="[[metric, 'higher' or 'lower': which is better]], the headline first.",
+    )
+    is_active = models.BooleanField(default=True, help_text="Still named by the configuration.")
+    is_registered = models.BooleanField(default=False, help_text="MLflow has it.")
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def get_absolute_url(self) -> str:
+        """The model's page."""
+        return reverse("model", args=[self.name])
+
+
+class ModelVersion(models.Model):
+    """One version as MLflow tells of it. Its identity is (name, version, creation time, source):
+    a model that was deleted and made again starts at version 1 once more."""
+
+    model = models.ForeignKey(RegisteredModel, on_delete=models.PROTECT, related_name="versions")
+    number = models.PositiveIntegerField()
+    registered_at = models.DateTimeField(help_text="creation_timestamp in MLflow.")
+    updated_at = models.DateTimeField(help_text="last_updated_timestamp in MLflow.")
+    source = models.TextField(blank=True)
+    status = models.CharField(max_length=40, help_text="MLflow's: READY, PENDING_REGISTRATION, …")
+    description = models.TextField(blank=True)
+    tags = models.JSONField(default=dict, blank=True)
+    aliases = models.JSONField(default=list, blank=True)
+    run_id = models.CharField(max_length=64, blank=True)
+    experiment_id = models.CharField(max_length=64, blank=True)
+    run_status = models.CharField(
+        max_length=40, blank=True, help_text="FINISHED, RUNNING, FAILED, …"
+    )
+    run_name = models.CharField(max_length=250, blank=True)
+    trained_by = models.CharField(max_length=250, blank=True, help_text="As far as MLflow knows.")
+    run_started_at = models.DateTimeField(null=True, blank=True)
+    run_ended_at = models.DateTimeField(null=True, blank=True)
+    metrics: models.JSONField[dict[str, str], dict[str, str]] = models.JSONField(
+        default=dict, blank=True, help_text="Name → decimal text, exact."
+    )
+    parameters = models.JSONField(default=dict, blank=True)
+    datasets: models.JSONField[list[dict[str, Any]], list[dict[str, Any]]] = models.JSONField(
+        default=list, blank=True, help_text="[{name, digest, source, context}]"
+    )
+    git_commit = models.CharField(max_length=64, blank=True, db_index=True)
+    git_branch = models.CharField(max_length=250, blank=True)
+    artifact_digest = models.CharField(max_length=80, blank=True)
+    artifact_bytes = models.BigIntegerField(null=True, blank=True)
+    deleted_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-number"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["model", "number"],
+                condition=models.Q(deleted_at=None),
+                name="version_once_per_number",
+            ),
+            models.UniqueConstraint(
+                fields=["model", "number", "registered_at", "source"], name="version_identity"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.model.name} v{self.number}"
+
+    def get_absolute_url(self) -> str:
+        """The version's page."""
+        return reverse("version", args=[self.model.name, self.number])
+
+    @property
+    def is_finished(self) -> bool:
+        """Registered whole, and its run (if it has one) came to a good end."""
+        return self.status == "READY" and self.run_status in {"", "FINISHED"}
+
+
+class Environment(models.Model):
+    """A place to deploy to; ``position`` orders the chain (staging before production)."""
+
+    name = models.SlugField(unique=True)
+    position = models.PositiveIntegerField()
+    is_active = models.BooleanField(default=True)
+
+    class Meta:
+        ordering = ["position"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Target(models.Model):
+    """One model in one environment: where a version is live. Every verb locks this row first."""
+
+    model = models.ForeignKey(RegisteredModel, on_delete=models.PROTECT, related_name="targets")
+    environment = models.ForeignKey(Environment, on_delete=models.PROTECT, related_name="targets")
+    workflow = models.CharField(max_length=255, help_text="File name in .github/workflows.")
+    ref = models.CharField(max_length=255, help_text="Branch or tag that the workflow runs on.")
+    inputs = models.JSONField(default=dict, blank=True)
+    alias = models.CharField(
+        max_length=255, blank=True, help_text="MLflow alias of the live version."
+    )
+    channel = models.CharField(max_length=100, blank=True, help_text="Slack channel id.")
+    policy = models.JSONField(default=dict, help_text="approvals.policies.Policy as data.")
+    is_active = models.BooleanField(default=True)
+    live_version = models.ForeignKey(
+        ModelVersion, null=True, blank=True, on_delete=models.PROTECT, related_name="live_at"
+    )
+    live_since = models.DateTimeField(null=True, blank=True)
+    live_deployment = models.ForeignKey(
+        "Deployment", null=True, blank=True, on_delete=models.PROTECT, related_name="+"
+    )
+
+    class Meta:
+        ordering = ["model__name", "environment__position"]
+        constraints = [
+            models.UniqueConstraint(fields=["model", "environment"], name="target_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.model.name} in {self.environment.name}"
+
+
+class WorkflowRun(models.Model):
+    """A GitHub Actions run, as last read. Its state moves only forward."""
+
+    repository = models.CharField(max_length=255)
+    run_id = models.BigIntegerField()
+    attempt = models.PositiveIntegerField(default=1)
+    number = models.PositiveIntegerField(default=0)
+    workflow = models.CharField(max_length=255, help_text="File name in .github/workflows.")
+    kind = models.CharField(max_length=20, choices=WorkflowKind.choices)
+    title = models.CharField(max_length=500, blank=True)
+    status = models.CharField(max_length=30)
+    conclusion = models.CharField(max_length=30, blank=True)
+    event = models.CharField(max_length=50, blank=True)
+    actor = models.CharField(max_length=255, blank=True)
+    head_sha = models.CharField(max_length=64, blank=True, db_index=True)
+    head_branch = models.CharField(max_length=255, blank=True)
+    url = models.URLField(max_length=500, blank=True)
+    created_at = models.DateTimeField()
+    started_at = models.DateTimeField(null=True, blank=True)
+    updated_at = models.DateTimeField()
+    steps: models.JSONField[list[dict[str, Any]], list[dict[str, Any]]] = models.JSONField(
+        default=list, blank=True, help_text="[{name, status, conclusion}] of the run's jobs."
+    )
+
+    class Meta:
+        ordering = ["-created_at"]
+        constraints = [
+            models.UniqueConstraint(fields=["repository", "run_id"], name="workflow_run_once"),
+        ]
+        indexes = [models.Index(fields=["repository", "-created_at"], name="run_by_repository")]
+
+    def __str__(self) -> str:
+        return f"{self.title or self.workflow} (run {self.run_id})"
+
+    @property
+    def is_completed(self) -> bool:
+        """GitHub says that nothing more will happen in this attempt."""
+        return self.status == "completed"

@@ -1,0 +1,138 @@
+"""Promotions and reviews: what is asked and who said what."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.urls import reverse
+
+from approvals.models.catalogue import ModelVersion, Target
+from approvals.states import PromotionKind, PromotionStatus, Verdict, Via
+
+
+def new_token() -> str:
+    """A promotion's correlation token: 48 random bits, shown in the workflow run's name."""
+    return f"cs-{secrets.token_hex(6)}"
+
+
+class Promotion(models.Model):
+    """A request that a version go live at a target."""
+
+    target = models.ForeignKey(Target, on_delete=models.PROTECT, related_name="promotions")
+    version = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, related_name="promotions")
+    kind = models.CharField(max_length=10, choices=PromotionKind.choices)
+    status = models.CharField(
+        max_length=12, choices=PromotionStatus.choices, default=PromotionStatus.PENDING
+    )
+    token = models.CharField(max_length=32, unique=True, default=new_token, editable=False)
+    requester = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="requests"
+    )
+    via = models.CharField(max_length=10, choices=Via.choices)
+    reason = models.TextField()
+    requested_at = models.DateTimeField()
+    expires_at = models.DateTimeField()
+    decided_at = models.DateTimeField(null=True, blank=True)
+    decision_reason = models.TextField(blank=True)
+    replaces = models.ForeignKey(
+        ModelVersion,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="+",
+        help_text="The version that was live when the facts were sealed.",
+    )
+    superseded_by = models.ForeignKey(
+        "self", null=True, blank=True, on_delete=models.PROTECT, related_name="supersedes"
+    )
+    policy = models.JSONField(default=dict, help_text="The policy in force when it was asked.")
+    facts: models.JSONField[dict[str, Any], dict[str, Any]] = models.JSONField(
+        default=dict, blank=True, help_text="The sealed facts."
+    )
+    seal = models.CharField(
+        max_length=64, blank=True, help_text="SHA-256 of the facts; empty until known."
+    )
+    sealed_at = models.DateTimeField(null=True, blank=True)
+    problem = models.TextField(
+        blank=True, help_text="Why the facts could not be gathered, or fail."
+    )
+    grant_lapses_at = models.DateTimeField(null=True, blank=True)
+    grant_spent_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-requested_at", "-id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["target", "kind"],
+                condition=Q(status=PromotionStatus.PENDING),
+                name="one_pending_per_target_and_kind",
+            ),
+            models.CheckConstraint(
+                condition=Q(status=PromotionStatus.PENDING, decided_at=None)
+                | (~Q(status=PromotionStatus.PENDING) & Q(decided_at__isnull=False)),
+                name="decided_at_exactly_when_decided",
+            ),
+            models.CheckConstraint(
+                condition=~Q(status=PromotionStatus.APPROVED) | ~Q(seal=""),
+                name="approved_only_when_sealed",
+            ),
+        ]
+        indexes = [models.Index(fields=["status", "expires_at"], name="promotion_due")]
+
+    def __str__(self) -> str:
+        return (
+            f"{self.get_kind_display()} {self.pk}: {self.version} to {self.target.environment.name}"
+        )
+
+    def get_absolute_url(self) -> str:
+        """The promotion's page."""
+        return reverse("promotion", args=[self.pk])
+
+    @property
+    def is_pending(self) -> bool:
+        """Nobody has settled it yet."""
+        return self.status == PromotionStatus.PENDING
+
+    @property
+    def is_rollback(self) -> bool:
+        """It asks for a version that was live before."""
+        return self.kind == PromotionKind.ROLLBACK
+
+    @property
+    def short_seal(self) -> str:
+        """The first ten hex digits, for people to compare by eye."""
+        return self.seal[:10]
+
+
+class Review(models.Model):
+    """One person's approve or reject, with the seal they saw and the door they came by."""
+
+    promotion = models.ForeignKey(Promotion, on_delete=models.PROTECT, related_name="reviews")
+    person = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="reviews"
+    )
+    verdict = models.CharField(max_length=10, choices=Verdict.choices)
+    seal = models.CharField(max_length=64)
+    via = models.CharField(max_length=10, choices=Via.choices)
+    comment = models.TextField(blank=True)
+    created_at = models.DateTimeField()
+    voided_at = models.DateTimeField(
+        null=True, blank=True, help_text="The facts changed afterwards; it no longer counts."
+    )
+
+    class Meta:
+        ordering = ["created_at", "id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["promotion", "person"],
+                condition=Q(voided_at=None),
+                name="one_counting_review_per_person",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.person}: {self.verdict} on promotion {self.promotion_id}"

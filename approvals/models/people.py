@@ -1,0 +1,62 @@
+"""People, machine accounts and teams."""
+
+from __future__ import annotations
+
+from django.contrib.auth.models import AbstractUser
+from django.db import models
+
+
+class Person(AbstractUser):
+    """Somebody who signs in. A machine account (``is_machine``) may ask but its vote never counts.
+
+    People named by the configuration but never seen are created inactive: they are visible as
+    missing approvers and cannot sign in until an administrator activates them.
+    """
+
+    is_machine = models.BooleanField(
+        default=False, help_text="A program's account: it may ask, its reviews never count."
+    )
+
+    class Meta(AbstractUser.Meta):
+        verbose_name = "person"
+        verbose_name_plural = "people"
+
+    def __str__(self) -> str:
+        return self.get_full_name() or self.username
+
+    @property
+    def initials(self) -> str:
+        """Up to two letters for the avatar."""
+        words = str(self).split()
+        return "".join(
+            word[0] for word in (words[:1] + words[-1:] if len(words) > 1 else words)
+        ).upper()
+
+
+class Team(models.Model):
+    """A named group of people; requirements are written as *team × count*."""
+
+    slug = models.SlugField(unique=True)
+    name = models.CharField(max_length=200)
+    members = models.ManyToManyField(Person, through="Membership", related_name="teams")
+
+    class Meta:
+        ordering = ["slug"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Membership(models.Model):
+    """One person in one team, as the configuration says."""
+
+    team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="memberships")
+    person = models.ForeignKey(Person, on_delete=models.CASCADE, related_name="memberships")
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["team", "person"], name="membership_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.person} in {self.team}"

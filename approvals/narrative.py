@@ -1,0 +1,106 @@
+"""The history in words: one sentence for each kind of event, the same on page and in message."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from approvals.models import Event
+from approvals.wording import listed
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How an event reads. ``tone`` is neutral, good, bad or attention; ``icon`` a lucide icon."""
+
+    sentence: str
+    icon: str
+    tone: str = "neutral"
+
+
+KINDS: dict[str, Kind] = {
+    "promotion.requested": Kind(
+        "{actor} asked that {model} v{version} go to {environment}", "send"
+    ),
+    "promotion.sealed": Kind("The facts were gathered and sealed", "stamp"),
+    "promotion.resealed": Kind(
+        "The facts changed: {differences}. {voided}", "triangle-alert", "attention"
+    ),
+    "promotion.blocked": Kind("Blocked: {problem}", "octagon-alert", "bad"),
+    "promotion.unblocked": Kind("The problem is gone", "circle-check"),
+    "promotion.superseded": Kind(
+        "Superseded: v{by_version} was asked for instead", "replace", "attention"
+    ),
+    "promotion.approved": Kind(
+        "{model} v{version} was approved for {environment}", "badge-check", "good"
+    ),
+    "promotion.rejected": Kind("Rejected: {reason}", "circle-x", "bad"),
+    "promotion.cancelled": Kind("{actor} cancelled the request", "ban"),
+    "promotion.expired": Kind("Expired: nobody settled it in time", "timer-off", "attention"),
+    "review.approved": Kind("{actor} approved", "thumbs-up", "good"),
+    "review.rejected": Kind("{actor} rejected", "thumbs-down", "bad"),
+    "deployment.dispatching": Kind("The workflow {workflow} is being started", "rocket"),
+    "deployment.started": Kind("The workflow run started", "play"),
+    "deployment.succeeded": Kind(
+        "{model} v{version} went live in {environment}{instead}", "circle-check-big", "good"
+    ),
+    "deployment.failed": Kind("The deployment failed: {detail}", "circle-x", "bad"),
+    "deployment.refused": Kind("GitHub refused to start the workflow: {detail}", "circle-x", "bad"),
+    "deployment.cancelled": Kind("The deployment was cancelled: {detail}", "ban", "attention"),
+    "deployment.stopped": Kind("{detail}", "octagon-alert", "bad"),
+    "deployment.lapsed": Kind("{detail}", "timer-off", "attention"),
+    "deployment.unconfirmed": Kind("Unconfirmed: {detail}", "circle-help", "attention"),
+    "deployment.dispatched_again": Kind(
+        "{actor} had it dispatched again: {reason}", "refresh-cw", "attention"
+    ),
+    "registry.alias_set": Kind("MLflow's alias {alias} now points to v{version}{was}", "tag"),
+    "configuration.applied": Kind("The configuration was applied: {changes}", "file-cog"),
+    "slack.linked": Kind("{actor} linked their Slack account", "link"),
+    "slack.unlinked": Kind("{actor} unlinked their Slack account", "unlink"),
+}
+UNKNOWN = Kind("{kind}", "circle")
+
+
+def kind_of(event: Event) -> Kind:
+    """How this kind of event reads; unknown kinds are shown by their name."""
+    kind = KINDS.get(event.kind, UNKNOWN)
+    if event.kind == "promotion.requested" and event.data.get("kind") == "rollback":
+        return Kind(
+            "{actor} asked to roll {environment} back to {model} v{version}", "undo-2", "attention"
+        )
+    return kind
+
+
+def sentence_of(event: Event) -> str:
+    """The event as one plain-text sentence."""
+    values: dict[str, Any] = {
+        **event.data,
+        "kind": event.kind,
+        "actor": str(event.actor) if event.actor else "Countersign",
+        "model": event.target.model.name if event.target else "",
+        "environment": event.target.environment.name if event.target else "",
+        "differences": listed(event.data.get("differences", [])),
+        "voided": _voided(event.data.get("voided", [])),
+        "instead": f" instead of v{event.data['former']}" if event.data.get("former") else "",
+        "was": f" (it was v{event.data['before']})" if event.data.get("before") else "",
+        "changes": _changes(event.data.get("changes", [])),
+    }
+    return kind_of(event).sentence.format_map(_Tolerant(values)).strip()
+
+
+class _Tolerant(dict[str, Any]):
+    """An event of an older release may lack a field: the sentence shows a dash, never an error."""
+
+    def __missing__(self, key: str) -> str:
+        return "–"
+
+
+def _voided(names: list[str]) -> str:
+    return f"The reviews of {listed(names)} no longer count." if names else ""
+
+
+def _changes(changes: list[str]) -> str:
+    if not changes:
+        return "nothing changed for anybody"
+    shown = "; ".join(changes[:4])
+    return shown if len(changes) <= 4 else f"{shown} and {len(changes) - 4} more"

@@ -1,0 +1,242 @@
+"""Models, versions, and what was live where and when."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db.models import Q, QuerySet
+
+from approvals.compare import MetricRow, compare_metrics
+from approvals.models import (
+    Deployment,
+    ModelVersion,
+    Person,
+    Promotion,
+    RegisteredModel,
+    Target,
+    WorkflowRun,
+)
+from approvals.policies import Policy
+from approvals.selectors.standing import with_everything
+from approvals.services.cases import team_words
+
+# One place that knows which checks a request will meet, so that the page can say them beforehand.
+from approvals.services.promotions import _policy_or_refuse, _refuse_requester, _refuse_version
+from approvals.services.refusal import Refused
+from approvals.states import DeploymentStatus, PromotionKind, PromotionStatus, WorkflowKind
+from approvals.wording import listed
+
+
+@dataclass(frozen=True)
+class Stay:
+    """One time during which a version was live at a target; ``until`` is None while it is."""
+
+    target: Target
+    version: ModelVersion
+    deployment: Deployment
+    since: datetime
+    until: datetime | None
+
+
+def stays(model: RegisteredModel) -> list[Stay]:
+    """What was live where and when, newest first, in one query."""
+    done = (
+        Deployment.objects.filter(
+            target__model=model, status=DeploymentStatus.SUCCEEDED, finished_at__isnull=False
+        )
+        .select_related("target__environment", "target__model", "version__model", "promotion")
+        .order_by("-finished_at", "-id")
+    )
+    found: list[Stay] = []
+    until: dict[int, datetime] = {}
+    for deployment in done:
+        since = deployment.finished_at
+        if since is None:
+            continue
+        end = until.get(deployment.target_id)
+        found.append(Stay(deployment.target, deployment.version, deployment, since, end))
+        until[deployment.target_id] = since
+    return found
+
+
+@dataclass(frozen=True)
+class VersionRow:
+    """One line of a model's table of versions."""
+
+    version: ModelVersion
+    metrics: list[MetricRow]
+    live_in: list[Target]
+    was_live: bool
+    pending: list[Promotion]
+
+
+def policy_words(target: Target, *, rollback: bool = False) -> str:
+    """``ml-leads × 1 and risk × 1``; what is unreadable says so."""
+    try:
+        rows = Policy.from_data(target.policy).requirements(rollback=rollback)
+    except (KeyError, TypeError, ValueError):
+        return "unreadable: nobody can approve"
+    return listed([f"{team_words(row.teams)} × {row.count}" for row in rows]) or "nobody is named"
+
+
+def targets_of(model: RegisteredModel) -> list[Target]:
+    """The model's targets in the order of the chain."""
+    return list(
+        model.targets.filter(is_active=True, environment__is_active=True)
+        .select_related(
+            "model",
+            "environment",
+            "live_version__model",
+            "live_deployment__promotion__requester",
+            "live_deployment__previous",
+        )
+        .order_by("environment__position")
+    )
+
+
+def version_rows(
+    model: RegisteredModel, targets: list[Target], history: list[Stay], limit: int = 100
+) -> list[VersionRow]:
+    """The newest versions with up to four configured metrics each, compared with nothing."""
+    pending: dict[int, list[Promotion]] = {}
+    for promotion in Promotion.objects.filter(
+        target__model=model, status=PromotionStatus.PENDING
+    ).select_related("target__environment"):
+        pending.setdefault(promotion.version_id, []).append(promotion)
+    lived = {stay.version.pk for stay in history}
+    shown = model.metrics[:4]
+    return [
+        VersionRow(
+            version=version,
+            metrics=compare_metrics(version.metrics, {}, shown)[: len(shown)],
+            live_in=[each for each in targets if each.live_version_id == version.pk],
+            was_live=version.pk in lived,
+            pending=pending.get(version.pk, []),
+        )
+        for version in model.versions.select_related("model").order_by("-number", "-id")[:limit]
+    ]
+
+
+def promotions_of(model: RegisteredModel, limit: int = 12) -> QuerySet[Promotion]:
+    """The model's newest promotions."""
+    return with_everything(Promotion.objects.filter(target__model=model))[:limit]
+
+
+def runs_of_model(model: RegisteredModel, limit: int = 12) -> QuerySet[WorkflowRun]:
+    """The newest pipeline runs of the model's repository that name it or belong to its versions."""
+    commits = model.versions.exclude(git_commit="").values("git_commit")
+    return WorkflowRun.objects.filter(repository=model.repository).filter(
+        Q(head_sha__in=commits)
+        | Q(title__iregex=_words(model.registry_name))
+        | Q(deployments__target__model=model)
+    ).distinct()[:limit]
+
+
+def runs_of_version(version: ModelVersion) -> list[WorkflowRun]:
+    """The pipeline runs of a version: same commit, named in the title, or named by its tag."""
+    about = Q(title__regex=_words(f"{version.model.registry_name} v{version.number}"))
+    about |= Q(deployments__version=version)
+    if version.git_commit:
+        about |= Q(head_sha=version.git_commit) & ~Q(kind=WorkflowKind.DEPLOY)
+    tagged = str(version.tags.get("github.run_id", ""))
+    if tagged.isascii() and tagged.isdigit() and len(tagged) < 19:
+        about |= Q(run_id=int(tagged))
+    runs = WorkflowRun.objects.filter(repository=version.model.repository).filter(about)
+    return list(runs.distinct()[:30])
+
+
+def _words(text: str) -> str:
+    """A PostgreSQL pattern for ``text`` as whole words: ``my-x v1`` and ``x v12`` are not ``x v1``."""
+    return rf"(^|[^[:alnum:]_.-]){re.escape(text)}(?![[:alnum:]_]|[.-][[:alnum:]])"
+
+
+def why_not_ask(person: Person, target: Target, version: ModelVersion, kind: str) -> str:
+    """Why this cannot be asked now, in the verb's own words; an empty text where it can."""
+    try:
+        _refuse_requester(person, _policy_or_refuse(target))
+        _refuse_version(target, version)
+    except Refused as refused:
+        return refused.sentence
+    waiting = target.promotions.filter(
+        kind=kind, version=version, status=PromotionStatus.PENDING
+    ).first()
+    if waiting is not None:
+        return (
+            f"{version} is already waiting for approval in {target.environment.name} "
+            f"(promotion {waiting.pk})."
+        )
+    return ""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One parameter or data set of both versions."""
+
+    name: str
+    candidate: str
+    live: str
+    same: bool
+
+
+def parameter_differences(
+    candidate: ModelVersion, live: ModelVersion | None
+) -> tuple[list[Difference], list[Difference]]:
+    """(those that differ, those that are the same), by name."""
+    old = live.parameters if live else {}
+    rows = [
+        Difference(
+            name, str(candidate.parameters.get(name, "–")), str(old.get(name, "–")),
+            candidate.parameters.get(name) == old.get(name),
+        )
+        for name in sorted(candidate.parameters.keys() | old.keys())
+    ]
+    return [row for row in rows if not row.same], [row for row in rows if row.same]
+
+
+def dataset_differences(candidate: ModelVersion, live: ModelVersion | None) -> list[Difference]:
+    """The data sets of both versions by name and context, with their digests."""
+    new, old = _datasets(candidate), _datasets(live) if live else {}
+    return [
+        Difference(name, new.get(name, "–"), old.get(name, "–"), new.get(name) == old.get(name))
+        for name in sorted(new.keys() | old.keys())
+    ]
+
+
+def _datasets(version: ModelVersion) -> dict[str, str]:
+    named = {}
+    for each in version.datasets:
+        context = f" ({each['context']})" if each.get("context") else ""
+        named[f"{each.get('name', '?')}{context}"] = str(each.get("digest", "–"))
+    return named
+
+
+@dataclass(frozen=True)
+class RollbackChoice:
+    """A version that was live at the target before, and how its metrics compare with the live ones."""
+
+    version: ModelVersion
+    stay: Stay
+    metrics: list[MetricRow]
+    why_not: str
+
+
+def rollback_choices(person: Person, target: Target) -> list[RollbackChoice]:
+    """The versions that were live here, the former one first, each once; the live one left out."""
+    choices: dict[int, RollbackChoice] = {}
+    live = target.live_version
+    for stay in stays(target.model):
+        version = stay.version
+        if stay.target.pk != target.pk or version.pk in choices or version.pk == target.live_version_id:
+            continue
+        rows = compare_metrics(version.metrics, live.metrics if live else {}, target.model.metrics)
+        choices[version.pk] = RollbackChoice(
+            version,
+            stay,
+            rows[: max(len(target.model.metrics), 1)],
+            why_not_ask(person, target, version, PromotionKind.ROLLBACK),
+        )
+        if len(choices) == 10:
+            break
+    return list(choices.values())

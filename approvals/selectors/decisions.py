@@ -1,0 +1,134 @@
+"""One promotion with everything around it, and the inbox."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.db.models import Prefetch, QuerySet
+from django.http import Http404
+
+from approvals.models import Deployment, Effect, Event, Person, Promotion, Review
+from approvals.models.outbox import EffectKind
+from approvals.selectors.standing import Standing, standings, waiting_for, with_everything
+from approvals.states import DeploymentStatus, EffectStatus, PromotionStatus
+
+# Whom an effect speaks to, as people call it.
+SERVICES = {
+    EffectKind.GATHER_FACTS: "MLflow or GitHub",
+    EffectKind.DISPATCH: "GitHub",
+    EffectKind.SET_ALIAS: "MLflow",
+    EffectKind.ANNOUNCE: "Slack",
+}
+
+
+def optional_relations(prefix: str = "") -> list[str]:
+    """What an adapter hangs on a promotion, where it is installed: nothing is imported for it."""
+    names = {field.name for field in Promotion._meta.get_fields()}
+    return [f"{prefix}{name}" for name in ("slack_message",) if name in names]
+
+
+def promotion_or_404(pk: int) -> Promotion:
+    """The promotion with all that its page shows."""
+    promotion = (
+        Promotion.objects.select_related(
+            "target__model",
+            "target__environment",
+            "target__live_version",
+            "target__live_deployment",
+            "version__model",
+            "requester",
+            "replaces__model",
+            "superseded_by__version",
+            "deployment__workflow_run",
+            "deployment__previous",
+            *optional_relations(),
+        )
+        .prefetch_related(
+            Prefetch("reviews", Review.objects.select_related("person")),
+            Prefetch("requester__teams"),
+        )
+        .filter(pk=pk)
+        .first()
+    )
+    if promotion is None:
+        raise Http404(f"There is no promotion {pk}.")
+    return promotion
+
+
+def deployment_of(promotion: Promotion) -> Deployment | None:
+    """The promotion's deployment, or None before it is approved."""
+    return getattr(promotion, "deployment", None)
+
+
+def events_of(promotion: Promotion) -> QuerySet[Event]:
+    """The promotion's history, newest first."""
+    return promotion.events.select_related("actor", "target__model", "target__environment")
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """An effect that could not be delivered yet, or was given up."""
+
+    effect: Effect
+    service: str
+
+    @property
+    def given_up(self) -> bool:
+        """Nobody tries it again."""
+        return self.effect.status == EffectStatus.FAILED
+
+
+def troubles_of(promotion: Promotion) -> list[Trouble]:
+    """The outgoing actions that have failed at least once and are not done."""
+    failing = promotion.effects.filter(
+        status__in=[EffectStatus.WAITING, EffectStatus.CLAIMED, EffectStatus.FAILED],
+        attempts__gt=0,
+    ).exclude(last_error="")
+    # The newest of a kind speaks for the ones before it.
+    newest = {effect.kind: effect for effect in failing.order_by("id")}
+    return [Trouble(each, SERVICES[EffectKind(each.kind)]) for each in newest.values()]
+
+
+def is_gathering(promotion: Promotion) -> bool:
+    """Facts are being gathered right now."""
+    return promotion.effects.filter(
+        kind=EffectKind.GATHER_FACTS, status__in=[EffectStatus.WAITING, EffectStatus.CLAIMED]
+    ).exists()
+
+
+def alias_is_written(promotion: Promotion) -> str:
+    """How the registry's alias stands: ``done``, ``waiting``, ``failed`` or ``none``."""
+    effect = promotion.effects.filter(kind=EffectKind.SET_ALIAS).order_by("-id").first()
+    if effect is None:
+        return "none"
+    if effect.status == EffectStatus.DONE:
+        return "done"
+    return "failed" if effect.status == EffectStatus.FAILED else "waiting"
+
+
+@dataclass(frozen=True)
+class Inbox:
+    """What waits for a person, what they asked for, and what was decided lately."""
+
+    waiting: list[Standing]
+    asked: list[Standing]
+    decided: list[Standing]
+
+
+def inbox_of(person: Person) -> Inbox:
+    """The inbox, in a constant number of queries."""
+    asked = with_everything(person.requests.all()).filter(status=PromotionStatus.PENDING)
+    moving = with_everything(person.requests.all()).filter(
+        deployment__status__in=[
+            DeploymentStatus.QUEUED,
+            DeploymentStatus.DISPATCHING,
+            DeploymentStatus.RUNNING,
+            DeploymentStatus.UNCONFIRMED,
+        ]
+    )
+    decided = with_everything(Promotion.objects.exclude(status=PromotionStatus.PENDING))
+    return Inbox(
+        waiting=waiting_for(person),
+        asked=standings([*asked, *moving], person),
+        decided=standings(decided.order_by("-decided_at", "-id")[:10], person),
+    )

@@ -1,0 +1,124 @@
+"""The matrix of models and environments."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from approvals.compare import MetricRow, compare_metrics
+from approvals.models import (
+    Deployment,
+    Environment,
+    ModelVersion,
+    Promotion,
+    RegisteredModel,
+    Target,
+)
+from approvals.states import OPEN_DEPLOYMENT, DeploymentStatus, PromotionStatus
+
+
+@dataclass
+class Cell:
+    """One target: what is live, what is on its way, what waits."""
+
+    target: Target
+    deployment: Deployment | None = None
+    pending: list[Promotion] = field(default_factory=list)
+    headline: MetricRow | None = None
+    candidate: ModelVersion | None = None
+    change: MetricRow | None = None
+
+    @property
+    def state(self) -> str:
+        """One of: deploying, unconfirmed, waiting, failed, live, empty."""
+        if self.deployment and self.deployment.status == DeploymentStatus.UNCONFIRMED:
+            return "unconfirmed"
+        if self.deployment and self.deployment.status in OPEN_DEPLOYMENT:
+            return "deploying"
+        if self.pending:
+            return "waiting"
+        if self.deployment and self.deployment.status == DeploymentStatus.FAILED:
+            return "failed"
+        return "live" if self.target.live_version else "empty"
+
+    @property
+    def can_roll_back(self) -> bool:
+        """Something was live here before what is live now, and nothing is under way."""
+        live = self.target.live_deployment
+        return bool(live and live.previous_id and self.state not in {"deploying", "unconfirmed"})
+
+
+@dataclass
+class Row:
+    """One model: its newest version, and a cell (or None) for each environment."""
+
+    model: RegisteredModel
+    newest: ModelVersion | None
+    headline: MetricRow | None
+    cells: list[tuple[Environment, Cell | None]]
+
+    @property
+    def is_busy(self) -> bool:
+        """Something is under way at one of its targets."""
+        return any(cell and cell.state in {"deploying", "waiting"} for _, cell in self.cells)
+
+
+@dataclass
+class Matrix:
+    """The whole overview."""
+
+    environments: list[Environment]
+    rows: list[Row]
+
+
+def headline_of(
+    model: RegisteredModel, version: ModelVersion | None, live: ModelVersion | None
+) -> MetricRow | None:
+    """The headline metric of a version beside that of the live one."""
+    if version is None or not model.metrics:
+        return None
+    return compare_metrics(version.metrics, live.metrics if live else {}, model.metrics)[0]
+
+
+def matrix() -> Matrix:
+    """Every active model and environment, in six queries whatever their number."""
+    environments = list(Environment.objects.filter(is_active=True))
+    models = list(RegisteredModel.objects.filter(is_active=True))
+    targets = Target.objects.filter(is_active=True).select_related(
+        "model", "environment", "live_version__model", "live_deployment__promotion__requester"
+    )
+    cells = {(each.model_id, each.environment_id): Cell(each) for each in targets}
+    by_target = {cell.target.pk: cell for cell in cells.values()}
+    latest = (
+        Deployment.objects.order_by("target_id", "-id")
+        .distinct("target_id")
+        .select_related("promotion", "version")
+    )
+    for deployment in latest:
+        if deployment.target_id in by_target:
+            by_target[deployment.target_id].deployment = deployment
+    pending = Promotion.objects.filter(status=PromotionStatus.PENDING).select_related("version")
+    for promotion in pending.order_by("expires_at"):
+        if promotion.target_id in by_target:
+            by_target[promotion.target_id].pending.append(promotion)
+    newest = {
+        each.model_id: each
+        for each in ModelVersion.objects.filter(deleted_at=None)
+        .order_by("model_id", "-number")
+        .distinct("model_id")
+        .select_related("model")
+    }
+    rows = []
+    for model in models:
+        candidate = newest.get(model.pk)
+        row_cells: list[tuple[Environment, Cell | None]] = []
+        for environment in environments:
+            cell = cells.get((model.pk, environment.pk))
+            if cell is not None:
+                live = cell.target.live_version
+                cell.headline = headline_of(model, live, None)
+                if candidate and (live is None or candidate.number > live.number):
+                    cell.candidate = candidate
+                    cell.change = headline_of(model, candidate, live)
+            row_cells.append((environment, cell))
+        rows.append(Row(model, candidate, headline_of(model, candidate, None), row_cells))
+    return Matrix(environments, rows)

@@ -1,0 +1,111 @@
+"""Where many promotions stand at once, without a query for each.
+
+:func:`approvals.explain.explain` answers "why?" for one promotion; lists need only a few words for
+many, from rows fetched together. The rules are the same pure policy's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from django.db.models import Prefetch, QuerySet
+
+from approvals.models import Person, Promotion, Review
+from approvals.policies import Case, Policy, Vote, decide
+from approvals.services.cases import UNREADABLE, team_words, voter, why_not_counting
+from approvals.states import PromotionStatus
+
+
+@dataclass(frozen=True)
+class Standing:
+    """``missing`` names the teams whose approvals are still needed, one clause each."""
+
+    promotion: Promotion
+    needed: int
+    given: int
+    missing: list[str]
+    blockers: list[str]
+    may_act: bool
+
+
+def with_everything(promotions: QuerySet[Promotion]) -> QuerySet[Promotion]:
+    """The promotions with all that a list shows of them."""
+    return promotions.select_related(
+        "target__model",
+        "target__environment",
+        "target__live_version",
+        "version__model",
+        "requester",
+        "replaces",
+        "deployment",
+    ).prefetch_related(
+        Prefetch(
+            "reviews",
+            Review.objects.select_related("person").prefetch_related("person__teams"),
+        )
+    )
+
+
+def case_from_rows(promotion: Promotion) -> Case:
+    """The case of a promotion whose reviews were fetched with it."""
+    blockers = [promotion.problem] if promotion.problem else []
+    try:
+        policy = Policy.from_data(promotion.policy)
+        requirements = policy.requirements(rollback=promotion.is_rollback)
+        requester_may_approve = promotion.is_rollback and policy.rollback_requester_may_approve
+    except (KeyError, TypeError, ValueError):
+        requirements, requester_may_approve = (), False
+        blockers.append(UNREADABLE)
+    votes = tuple(
+        Vote(voter(each.person), each.verdict, each.seal)
+        for each in promotion.reviews.all()
+        if each.voided_at is None
+    )
+    return Case(
+        requirements=requirements,
+        requester_id=promotion.requester_id,
+        seal=promotion.seal,
+        votes=votes,
+        requester_may_approve=requester_may_approve,
+        blockers=tuple(blockers),
+    )
+
+
+def standing_of(promotion: Promotion, person: Person) -> Standing:
+    """Where a promotion of :func:`with_everything` stands, for ``person``."""
+    case = case_from_rows(promotion)
+    decision = decide(case)
+    voted = any(vote.voter.id == person.pk for vote in case.votes)
+    return Standing(
+        promotion=promotion,
+        needed=sum(row.requirement.count for row in decision.rows),
+        given=sum(len(row.counted) for row in decision.rows),
+        missing=[
+            f"{row.missing} of {team_words(row.requirement.teams)}"
+            for row in decision.rows
+            if row.missing
+        ],
+        blockers=list(decision.blockers) if promotion.is_pending else [],
+        may_act=promotion.is_pending
+        and bool(promotion.seal)
+        and not voted
+        and why_not_counting(case, person) is None,
+    )
+
+
+def standings(promotions: Iterable[Promotion], person: Person) -> list[Standing]:
+    """Where each of these stands."""
+    return [standing_of(each, person) for each in promotions]
+
+
+def waiting_for(person: Person) -> list[Standing]:
+    """The pending promotions that ``person`` may decide now, the one that expires first at the top."""
+    pending = with_everything(Promotion.objects.filter(status=PromotionStatus.PENDING))
+    rows = standings(pending.order_by("expires_at", "id"), person)
+    return [each for each in rows if each.may_act]
+
+
+def count_waiting_for(person: Person) -> int:
+    """How many promotions wait for ``person``."""
+    return len(waiting_for(person))

@@ -1,0 +1,65 @@
+"""The verbs: every door (browser, Slack, API, command, task, webhook) calls these and nothing else.
+
+Each verb takes ``actor`` and ``via`` explicitly, locks the target's row first, then checks, then writes
+state, event and effects in one transaction. A refusal is :class:`Refused`, and nothing is written.
+"""
+
+from approvals.services.configuration import apply_configuration
+from approvals.services.delivery import (
+    begin_dispatch,
+    dispatch_again,
+    look_again,
+    record_dispatch_refused,
+    record_dispatched,
+    record_lookup_failed,
+    record_unconfirmed,
+    stop_dispatch,
+)
+from approvals.services.facts import ObservedFacts, record_facts, record_facts_problem
+from approvals.services.promotions import (
+    cancel,
+    check_again,
+    close_overdue,
+    request_promotion,
+    request_rollback,
+)
+from approvals.services.refusal import Refused
+from approvals.services.registry import (
+    VersionFacts,
+    record_absent_versions,
+    record_alias_set,
+    record_models,
+    record_versions,
+)
+from approvals.services.reviews import review
+from approvals.services.runs import RunFacts, record_run, record_steps
+
+__all__ = [
+    "ObservedFacts",
+    "Refused",
+    "RunFacts",
+    "VersionFacts",
+    "apply_configuration",
+    "begin_dispatch",
+    "cancel",
+    "check_again",
+    "close_overdue",
+    "dispatch_again",
+    "look_again",
+    "record_absent_versions",
+    "record_alias_set",
+    "record_dispatch_refused",
+    "record_dispatched",
+    "record_facts",
+    "record_facts_problem",
+    "record_lookup_failed",
+    "record_models",
+    "record_run",
+    "record_steps",
+    "record_unconfirmed",
+    "record_versions",
+    "request_promotion",
+    "request_rollback",
+    "review",
+    "stop_dispatch",
+]

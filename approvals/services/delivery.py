@@ -1,0 +1,275 @@
+"""Firing a workflow exactly once (docs/adr/0004): the walk of a deployment's status.
+
+``queued`` → ``dispatching`` is committed under the target's lock *before* the one POST. Whoever finds
+``dispatching`` later never posts; they look the run up by the promotion's token.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from django.db import transaction
+from django.utils import timezone
+
+from approvals.models import Deployment, Person
+from approvals.models.outbox import EffectKind
+from approvals.seals import seal as seal_of
+from approvals.services.cases import case_of, why_not_counting
+from approvals.services.facts import ObservedFacts, compose, difference_in_words, problem_with
+from approvals.services.history import enqueue, record
+from approvals.services.locks import lock_deployment
+from approvals.services.refusal import Refused
+from approvals.services.settle import close_deployment, move_deployment
+from approvals.states import ACTIVE_DEPLOYMENT, DeploymentStatus, PromotionStatus, Via
+from approvals.wording import clean_reason
+
+D = DeploymentStatus
+
+
+class NotYet(Exception):
+    """The grant is good but has to wait; ``str()`` says for what."""
+
+
+@dataclass(frozen=True)
+class DispatchOrder:
+    """What to POST, once: the workflow, the ref and its inputs (all text)."""
+
+    deployment_id: int
+    repository: str
+    workflow: str
+    ref: str
+    token: str
+    inputs: dict[str, str] = field(default_factory=dict)
+
+
+@transaction.atomic
+def begin_dispatch(
+    *, deployment_id: int, observed: ObservedFacts, now: datetime | None = None
+) -> DispatchOrder | None:
+    """Check the grant against facts gathered just now and commit ``dispatching``.
+
+    Returns the order to post, or None when there is nothing to do: the deployment is not queued, or the
+    facts differ from the sealed ones and it was stopped for that. Raises :class:`NotYet` while another
+    deployment is under way at the target.
+    """
+    deployment = lock_deployment(deployment_id)
+    promotion, target = deployment.promotion, deployment.target
+    now = now or timezone.now()
+    if deployment.status != D.QUEUED or promotion.status != PromotionStatus.APPROVED:
+        return None
+    other = target.deployments.filter(status__in=ACTIVE_DEPLOYMENT).first()
+    if other is not None:
+        raise NotYet(f"Waiting for the deployment of promotion {other.promotion_id}.")
+    if not deployment.dispatches and promotion.grant_lapses_at and promotion.grant_lapses_at <= now:
+        close_deployment(
+            deployment,
+            D.CANCELLED,
+            via=Via.SYSTEM,
+            kind="deployment.lapsed",
+            detail="The approval lapsed before it was used; ask again.",
+            now=now,
+        )
+        return None
+    facts = compose(promotion, target, observed)
+    problem = problem_with(promotion, observed)
+    if seal_of(facts) != promotion.seal or problem:
+        what = problem or difference_in_words(promotion, facts)
+        close_deployment(
+            deployment,
+            D.FAILED,
+            via=Via.SYSTEM,
+            kind="deployment.stopped",
+            detail=f"Nothing was started, because the facts are not those that were approved: {what}.",
+            now=now,
+            seal=promotion.seal,
+            seal_now=seal_of(facts),
+        )
+        return None
+    move_deployment(
+        deployment,
+        D.DISPATCHING,
+        detail="",
+        previous=target.live_version,
+        dispatch_began_at=now,
+        dispatches=deployment.dispatches + 1,
+    )
+    promotion.grant_spent_at = promotion.grant_spent_at or now
+    promotion.save(update_fields=["grant_spent_at"])
+    record(
+        "deployment.dispatching",
+        via=Via.SYSTEM,
+        promotion=promotion,
+        now=now,
+        version=deployment.version.number,
+        repository=target.model.repository,
+        workflow=target.workflow,
+        token=promotion.token,
+    )
+    return DispatchOrder(
+        deployment_id=deployment.pk,
+        repository=target.model.repository,
+        workflow=target.workflow,
+        ref=target.ref,
+        token=promotion.token,
+        inputs={
+            **{str(key): str(value) for key, value in target.inputs.items()},
+            "model": target.model.registry_name,
+            "version": str(deployment.version.number),
+            "environment": target.environment.name,
+            "artifact_digest": str(promotion.facts["version"]["artifact_digest"]),
+            "countersign": promotion.token,
+        },
+    )
+
+
+@transaction.atomic
+def stop_dispatch(*, deployment_id: int, problem: str, now: datetime | None = None) -> None:
+    """The facts of a queued grant cannot be had any more (deleted, broken): nothing is started."""
+    deployment = lock_deployment(deployment_id)
+    if deployment.status != D.QUEUED:
+        return
+    close_deployment(
+        deployment,
+        D.FAILED,
+        via=Via.SYSTEM,
+        kind="deployment.stopped",
+        detail=f"Nothing was started: {problem}",
+        now=now or timezone.now(),
+    )
+
+
+@transaction.atomic
+def record_dispatched(
+    *, deployment_id: int, run_id: int, url: str, now: datetime | None = None
+) -> None:
+    """GitHub named the run that it started. Idempotent."""
+    deployment = lock_deployment(deployment_id)
+    started(deployment, run_id=run_id, url=url, now=now or timezone.now())
+
+
+def started(deployment: Deployment, *, run_id: int, url: str, now: datetime) -> None:
+    """The run exists: ``dispatching`` or ``unconfirmed`` → ``running``. The target must be locked."""
+    if deployment.status not in {D.DISPATCHING, D.UNCONFIRMED}:
+        return
+    move_deployment(deployment, D.RUNNING, detail="", dispatched_at=now, run_id=run_id, run_url=url)
+    record(
+        "deployment.started",
+        via=Via.GITHUB,
+        promotion=deployment.promotion,
+        now=now,
+        version=deployment.version.number,
+        run_id=run_id,
+        url=url,
+    )
+
+
+@transaction.atomic
+def record_dispatch_refused(
+    *, deployment_id: int, detail: str, now: datetime | None = None
+) -> None:
+    """GitHub refused clearly (4xx): nothing was started, the deployment failed, in GitHub's words."""
+    deployment = lock_deployment(deployment_id)
+    if deployment.status != D.DISPATCHING:
+        return
+    close_deployment(
+        deployment,
+        D.FAILED,
+        via=Via.GITHUB,
+        kind="deployment.refused",
+        detail=detail,
+        now=now or timezone.now(),
+    )
+
+
+@transaction.atomic
+def record_lookup_failed(*, deployment_id: int, detail: str) -> None:
+    """The answer was ambiguous and the run has not turned up yet: say so on the page, go on looking."""
+    deployment = lock_deployment(deployment_id)
+    if deployment.status == D.DISPATCHING and deployment.detail != detail:
+        deployment.detail = detail
+        deployment.save(update_fields=["detail"])
+
+
+@transaction.atomic
+def record_unconfirmed(*, deployment_id: int, detail: str, now: datetime | None = None) -> None:
+    """The run did not turn up in the time allowed: a person must look."""
+    deployment = lock_deployment(deployment_id)
+    if deployment.status != D.DISPATCHING:
+        return
+    now = now or timezone.now()
+    move_deployment(deployment, D.UNCONFIRMED, detail=detail)
+    record(
+        "deployment.unconfirmed",
+        via=Via.SYSTEM,
+        promotion=deployment.promotion,
+        now=now,
+        version=deployment.version.number,
+        detail=detail,
+    )
+
+
+def _unconfirmed_or_refuse(deployment: Deployment, actor: Person) -> None:
+    if deployment.status != D.UNCONFIRMED:
+        raise Refused(
+            "not_unconfirmed", "There is nothing to settle: the deployment is not unconfirmed."
+        )
+    reason = why_not_counting(case_of(deployment.promotion), actor)
+    if reason is not None:
+        raise Refused(*reason)
+
+
+@transaction.atomic
+def look_again(
+    *, actor: Person, via: str, deployment_id: int, now: datetime | None = None
+) -> Deployment:
+    """Look an unconfirmed run up once more. Changes nothing but what is found. Raises Refused."""
+    deployment = lock_deployment(deployment_id)
+    now = now or timezone.now()
+    if deployment.status != D.UNCONFIRMED:
+        raise Refused("not_unconfirmed", "There is nothing to look for any more.")
+    if not actor.is_active:
+        raise Refused("inactive", "You may not, because your account is not active.")
+    enqueue(
+        EffectKind.DISPATCH,
+        deployment.promotion,
+        key=f"look:{now.timestamp():.0f}",
+        now=now,
+        payload={"deployment": deployment.pk},
+    )
+    return deployment
+
+
+@transaction.atomic
+def dispatch_again(
+    *, actor: Person, via: str, deployment_id: int, reason: str, now: datetime | None = None
+) -> Deployment:
+    """A person who may decide here vouches that no run was started: dispatch once more.
+
+    The facts are checked against the seal again, and the run is looked up once more before the POST.
+    Raises Refused.
+    """
+    deployment = lock_deployment(deployment_id)
+    now = now or timezone.now()
+    _unconfirmed_or_refuse(deployment, actor)
+    reason = clean_reason(reason)
+    if not reason:
+        raise Refused("reason_missing", "Say how you know that no run was started.")
+    move_deployment(deployment, D.QUEUED, detail="")
+    record(
+        "deployment.dispatched_again",
+        via=via,
+        actor=actor,
+        promotion=deployment.promotion,
+        now=now,
+        version=deployment.version.number,
+        reason=reason,
+    )
+    enqueue(
+        EffectKind.DISPATCH,
+        deployment.promotion,
+        key=str(deployment.dispatches + 1),
+        now=now,
+        payload={"deployment": deployment.pk},
+    )
+    return deployment

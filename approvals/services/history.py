@@ -1,0 +1,103 @@
+"""Writes the two things that every verb writes beside its state: events and effects."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from django.db import connection, transaction
+from django.utils import timezone
+
+from approvals.models import Effect, Event, Person, Promotion, Target
+from approvals.models.outbox import EffectKind
+from approvals.seals import digest
+from approvals.signals import effects_written
+
+# One number for "somebody is appending to the history"; any constant would do.
+_CHAIN_LOCK = 0x436F756E
+
+LANES = {
+    EffectKind.GATHER_FACTS: "facts:{promotion}",
+    # Grants of one target are dispatched in the order in which they were given.
+    EffectKind.DISPATCH: "dispatch:{target}",
+    EffectKind.SET_ALIAS: "alias:{target}",
+    EffectKind.ANNOUNCE: "announce:{promotion}",
+}
+
+
+def event_hash(event: Event) -> str:
+    """The hash of one line: over its own content and the hash of the line before."""
+    return digest(
+        {
+            "at": event.at.astimezone(UTC).isoformat(timespec="microseconds"),
+            "kind": event.kind,
+            "actor": event.actor_id,
+            "via": event.via,
+            "target": event.target_id,
+            "promotion": event.promotion_id,
+            "data": event.data,
+            "previous": event.previous_hash,
+        }
+    )
+
+
+def record(
+    kind: str,
+    /,
+    *,
+    via: str,
+    actor: Person | None = None,
+    promotion: Promotion | None = None,
+    target: Target | None = None,
+    now: datetime | None = None,
+    **data: Any,
+) -> Event:
+    """Append one event; about a promotion, its message is brought up to date too.
+
+    Must run inside the verb's transaction and after its row locks: the lock on the chain is always the
+    last one taken, so verbs cannot deadlock over it.
+    """
+    if not connection.in_atomic_block:
+        raise RuntimeError("An event belongs to the transaction of the change it tells of.")
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_CHAIN_LOCK])
+    last = Event.objects.order_by("-id").values_list("hash", flat=True).first()
+    event = Event(
+        at=now or timezone.now(),
+        kind=kind,
+        actor=actor,
+        via=via,
+        promotion=promotion,
+        target=promotion.target if promotion else target,
+        data=data,
+        previous_hash=last or "",
+    )
+    event.hash = event_hash(event)
+    event.save(force_insert=True)
+    if promotion is not None:
+        enqueue(EffectKind.ANNOUNCE, promotion, key=str(event.pk), now=event.at)
+    return event
+
+
+def enqueue(
+    kind: EffectKind,
+    promotion: Promotion,
+    *,
+    key: str,
+    now: datetime,
+    payload: dict[str, Any] | None = None,
+) -> None:
+    """Put an effect into the outbox, once per ``kind``, promotion and ``key``; wake a worker on commit."""
+    lane = LANES[kind].format(promotion=promotion.pk, target=promotion.target_id)
+    Effect.objects.get_or_create(
+        dedupe_key=f"{kind}:{promotion.pk}:{key}",
+        defaults={
+            "kind": kind,
+            "lane": lane,
+            "promotion": promotion,
+            "payload": payload or {},
+            "created_at": now,
+            "due_at": now,
+        },
+    )
+    transaction.on_commit(lambda: effects_written.send_robust(sender=Effect), robust=True)

@@ -1,0 +1,292 @@
+"""Asking, withdrawing, expiring."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from django.db import transaction
+from django.utils import timezone
+
+from approvals.models import Deployment, ModelVersion, Person, Promotion, Target
+from approvals.models.outbox import EffectKind
+from approvals.policies import Policy
+from approvals.services.cases import UNREADABLE, case_of, voter, why_not_counting
+from approvals.services.history import enqueue, record
+from approvals.services.locks import lock_deployment, lock_promotion, lock_target
+from approvals.services.refusal import Refused
+from approvals.services.settle import close_deployment, settle
+from approvals.states import (
+    OPEN_DEPLOYMENT,
+    DeploymentStatus,
+    PromotionKind,
+    PromotionStatus,
+    Via,
+)
+from approvals.wording import clean_reason, day_and_time
+
+
+def request_promotion(
+    *,
+    actor: Person,
+    via: str,
+    target_id: int,
+    version_id: int,
+    reason: str,
+    now: datetime | None = None,
+) -> Promotion:
+    """Ask that a version go live at a target. Raises Refused, and then nothing was written.
+
+    The facts are gathered and sealed by an effect; nobody can review before that. An older
+    pending request for the same target is superseded.
+    """
+    return _request(PromotionKind.PROMOTE, actor, via, target_id, version_id, reason, now)
+
+
+def request_rollback(
+    *,
+    actor: Person,
+    via: str,
+    target_id: int,
+    version_id: int,
+    reason: str,
+    now: datetime | None = None,
+) -> Promotion:
+    """Ask that a version that was live before go live again. Raises Refused like a promotion."""
+    return _request(PromotionKind.ROLLBACK, actor, via, target_id, version_id, reason, now)
+
+
+def was_live(target: Target, version: ModelVersion) -> bool:
+    """Whether a deployment of this version ever succeeded at the target."""
+    return target.deployments.filter(version=version, status=DeploymentStatus.SUCCEEDED).exists()
+
+
+@transaction.atomic
+def _request(
+    kind: PromotionKind,
+    actor: Person,
+    via: str,
+    target_id: int,
+    version_id: int,
+    reason: str,
+    now: datetime | None,
+) -> Promotion:
+    target = lock_target(target_id)
+    now = now or timezone.now()
+    version = ModelVersion.objects.filter(pk=version_id, model=target.model).first()
+    if version is None:
+        raise Refused("unknown_version", f"{target.model.name} has no such version.")
+    policy = refuse_request(actor=actor, target=target, version=version, kind=kind)
+    reason = clean_reason(reason)
+    if not reason:
+        raise Refused("reason_missing", "Say why: the people who decide read it first.")
+
+    older = target.promotions.filter(kind=kind, status=PromotionStatus.PENDING).first()
+    if older is not None:
+        # Settled first: the database allows one pending promotion per target and kind.
+        settle(
+            older, PromotionStatus.SUPERSEDED, now=now, reason=f"{version} was asked for instead."
+        )
+    promotion = Promotion.objects.create(
+        target=target,
+        version=version,
+        kind=kind,
+        requester=actor,
+        via=via,
+        reason=reason,
+        requested_at=now,
+        expires_at=now + timedelta(seconds=policy.expires_after),
+        replaces=target.live_version,
+        policy=target.policy,
+    )
+    if older is not None:
+        older.superseded_by = promotion
+        older.save(update_fields=["superseded_by"])
+        record(
+            "promotion.superseded",
+            via=via,
+            actor=actor,
+            promotion=older,
+            now=now,
+            version=older.version.number,
+            by_promotion=promotion.pk,
+            by_version=version.number,
+        )
+    record(
+        "promotion.requested",
+        via=via,
+        actor=actor,
+        promotion=promotion,
+        now=now,
+        kind=kind.value,
+        version=version.number,
+        replaces=target.live_version.number if target.live_version else None,
+        reason=reason,
+    )
+    enqueue(EffectKind.GATHER_FACTS, promotion, key="request", now=now)
+    return promotion
+
+
+def refuse_request(
+    *, actor: Person, target: Target, version: ModelVersion, kind: PromotionKind
+) -> Policy:
+    """Raise Refused with the first reason why this cannot be asked now, else return the policy in force.
+
+    Pages ask it too, to say beforehand what the verb would say.
+    """
+    policy = _policy_or_refuse(target)
+    _refuse_requester(actor, policy)
+    _refuse_version(target, version)
+    if kind == PromotionKind.ROLLBACK and not was_live(target, version):
+        raise Refused(
+            "never_live",
+            f"{version} was never live in {target.environment.name}; ask for a promotion.",
+        )
+    pending = target.promotions.filter(
+        kind=kind, version=version, status=PromotionStatus.PENDING
+    ).first()
+    if pending is not None:
+        raise Refused(
+            "already_pending",
+            f"{version} is already waiting for approval in {target.environment.name} "
+            f"(promotion {pending.pk}).",
+        )
+    return policy
+
+
+def _policy_or_refuse(target: Target) -> Policy:
+    if not target.is_active or not target.model.is_active or not target.environment.is_active:
+        raise Refused(
+            "inactive_target",
+            f"The configuration no longer names {target}; nothing can be asked there.",
+        )
+    try:
+        return Policy.from_data(target.policy)
+    except (KeyError, TypeError, ValueError):
+        raise Refused("policy_unreadable", UNREADABLE) from None
+
+
+def _refuse_requester(actor: Person, policy: Policy) -> None:
+    if not actor.is_active:
+        raise Refused("inactive", "You may not, because your account is not active.")
+    if not voter(actor).teams & set(policy.requesters):
+        raise Refused(
+            "may_not_request",
+            "You may not, because asking here is for members of "
+            f"{', '.join(sorted(policy.requesters))}.",
+        )
+
+
+def _refuse_version(target: Target, version: ModelVersion) -> None:
+    if version.deleted_at is not None:
+        raise Refused("version_deleted", f"{version} was deleted from MLflow.")
+    if version.status != "READY":
+        raise Refused(
+            "version_not_ready",
+            f"{version} is not ready: MLflow says {version.status or 'nothing'}.",
+        )
+    if not version.is_finished:
+        raise Refused(
+            "run_unfinished",
+            f"The run that trains {version} is {version.run_status}; it can be asked for once it has "
+            "finished.",
+        )
+    if target.live_version_id == version.pk:
+        raise Refused("already_live", f"{version} is already live in {target.environment.name}.")
+    running = target.deployments.filter(status__in=OPEN_DEPLOYMENT, version=version).first()
+    if running is not None:
+        raise Refused(
+            "already_deploying",
+            f"{version} is already on its way to {target.environment.name} "
+            f"(promotion {running.promotion_id}).",
+        )
+
+
+@transaction.atomic
+def cancel(
+    *, actor: Person, via: str, promotion_id: int, reason: str = "", now: datetime | None = None
+) -> Promotion:
+    """Take a pending promotion back: its requester, or anybody who may decide it. Raises Refused."""
+    promotion = lock_promotion(promotion_id)
+    now = now or timezone.now()
+    refuse_decided(promotion)
+    if not actor.is_active or (
+        actor.pk != promotion.requester_id
+        and why_not_counting(case_of(promotion), actor) is not None
+    ):
+        raise Refused(
+            "may_not_cancel",
+            "You may not, because only the one who asked and those who decide may cancel it.",
+        )
+    reason = clean_reason(reason)
+    settle(promotion, PromotionStatus.CANCELLED, now=now, reason=reason)
+    record("promotion.cancelled", via=via, actor=actor, promotion=promotion, now=now, reason=reason)
+    return promotion
+
+
+def refuse_decided(promotion: Promotion) -> None:
+    """Raise Refused("already_decided") unless the promotion is pending, saying by whom and when."""
+    if promotion.is_pending:
+        return
+    last = (
+        promotion.events.filter(kind=f"promotion.{promotion.status}")
+        .select_related("actor")
+        .first()
+    )
+    who = f" by {last.actor}" if last and last.actor else ""
+    when = f" on {day_and_time(promotion.decided_at)}" if promotion.decided_at else ""
+    raise Refused("already_decided", f"It is too late: this was {promotion.status}{who}{when}.")
+
+
+@transaction.atomic
+def check_again(
+    *, actor: Person, via: str, promotion_id: int, now: datetime | None = None
+) -> Promotion:
+    """Gather the facts once more, after a problem with them was mended. Raises Refused."""
+    promotion = lock_promotion(promotion_id)
+    now = now or timezone.now()
+    refuse_decided(promotion)
+    if not actor.is_active:
+        raise Refused("inactive", "You may not, because your account is not active.")
+    enqueue(EffectKind.GATHER_FACTS, promotion, key=f"again:{now.timestamp():.0f}", now=now)
+    return promotion
+
+
+def close_overdue(*, now: datetime | None = None) -> int:
+    """Expire pending promotions past their time and lapse grants that were never spent.
+
+    Each in a transaction of its own, checked again under the lock, so that two beats harm nothing.
+    Returns how many were closed.
+    """
+    moment = now or timezone.now()
+    closed = 0
+    due = Promotion.objects.filter(status=PromotionStatus.PENDING, expires_at__lte=moment)
+    for promotion_id in list(due.values_list("pk", flat=True)):
+        with transaction.atomic():
+            promotion = lock_promotion(promotion_id)
+            if not promotion.is_pending or promotion.expires_at > moment:
+                continue
+            settle(
+                promotion, PromotionStatus.EXPIRED, now=moment, reason="Nobody settled it in time."
+            )
+            record("promotion.expired", via=Via.SYSTEM, promotion=promotion, now=moment)
+            closed += 1
+    lapsed = Deployment.objects.filter(
+        status=DeploymentStatus.QUEUED,
+        dispatches=0,
+        promotion__grant_lapses_at__lte=moment,
+    )
+    for deployment_id in list(lapsed.values_list("pk", flat=True)):
+        with transaction.atomic():
+            deployment = lock_deployment(deployment_id)
+            if deployment.status != DeploymentStatus.QUEUED or deployment.dispatches:
+                continue
+            close_deployment(
+                deployment,
+                DeploymentStatus.CANCELLED,
+                via=Via.SYSTEM,
+                kind="deployment.lapsed",
+                detail="The approval lapsed before it was used; ask again.",
+                now=moment,
+            )
+            closed += 1
+    return closed

@@ -1,0 +1,171 @@
+"""What MLflow says of models, versions and aliases, pushed in by its adapter."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+
+from approvals.models import Deployment, ModelVersion, Promotion, RegisteredModel
+from approvals.models.outbox import EffectKind
+from approvals.services.history import enqueue, record
+from approvals.services.locks import lock_deployment
+from approvals.states import PromotionStatus, Via
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """One registered model as listed: its aliases are {alias: version number}."""
+
+    registry_name: str
+    description: str
+    tags: Mapping[str, str]
+    aliases: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class VersionFacts:
+    """One version and, where it is known, its run. Times are aware; metrics are decimal text."""
+
+    registry_name: str
+    number: int
+    registered_at: datetime
+    updated_at: datetime
+    source: str
+    status: str
+    description: str
+    tags: Mapping[str, str]
+    run_id: str
+    run: Mapping[str, Any] | None = field(default=None)
+
+
+# The run's part of a version: everything the adapter may put into VersionFacts.run.
+RUN_FIELDS = (
+    "experiment_id",
+    "run_status",
+    "run_name",
+    "trained_by",
+    "run_started_at",
+    "run_ended_at",
+    "metrics",
+    "parameters",
+    "datasets",
+    "git_commit",
+    "git_branch",
+)
+
+
+@transaction.atomic
+def record_models(*, models: Iterable[ModelFacts], now: datetime | None = None) -> None:
+    """Keep what the registry lists; a configured model that it does not list is gone, and its versions with it."""
+    now = now or timezone.now()
+    listed = {each.registry_name: each for each in models}
+    for model in RegisteredModel.objects.filter(is_active=True):
+        facts = listed.get(model.registry_name)
+        if facts is None:
+            if model.is_registered:
+                model.is_registered = False
+                model.save(update_fields=["is_registered"])
+                model.versions.filter(deleted_at=None).update(deleted_at=now)
+            continue
+        wanted = (facts.description, dict(facts.tags), True)
+        if (model.description, model.tags, model.is_registered) != wanted:
+            model.description, model.tags, model.is_registered = wanted
+            model.save(update_fields=["description", "tags", "is_registered"])
+        _record_aliases(model, facts.aliases)
+
+
+def _record_aliases(model: RegisteredModel, aliases: Mapping[str, int]) -> None:
+    by_number: dict[int, list[str]] = {}
+    for alias, number in sorted(aliases.items()):
+        by_number.setdefault(number, []).append(alias)
+    for version in model.versions.filter(deleted_at=None):
+        wanted = by_number.get(version.number, [])
+        if version.aliases != wanted:
+            version.aliases = wanted
+            version.save(update_fields=["aliases"])
+
+
+@transaction.atomic
+def record_versions(*, versions: Iterable[VersionFacts], now: datetime | None = None) -> int:
+    """Keep versions as listed; returns how many changed. A version whose identity (creation time, source)
+    differs from ours under the same number was deleted and made again: it is a new one."""
+    now = now or timezone.now()
+    models = {each.registry_name: each for each in RegisteredModel.objects.filter(is_active=True)}
+    changed = 0
+    for facts in versions:
+        model = models.get(facts.registry_name)
+        if model is None:
+            continue
+        changed += _record_version(model, facts, now)
+    return changed
+
+
+def _record_version(model: RegisteredModel, facts: VersionFacts, now: datetime) -> bool:
+    current = model.versions.filter(number=facts.number, deleted_at=None).first()
+    if current and (current.registered_at, current.source) != (facts.registered_at, facts.source):
+        current.deleted_at = now
+        current.save(update_fields=["deleted_at"])
+        current = None
+    values: dict[str, Any] = {
+        "updated_at": facts.updated_at,
+        "status": facts.status,
+        "description": facts.description,
+        "tags": dict(facts.tags),
+        "run_id": facts.run_id,
+        **{name: facts.run[name] for name in RUN_FIELDS if facts.run and name in facts.run},
+    }
+    if current is None:
+        ModelVersion.objects.update_or_create(
+            model=model,
+            number=facts.number,
+            registered_at=facts.registered_at,
+            source=facts.source,
+            defaults={**values, "deleted_at": None},
+        )
+        return True
+    different = [name for name, value in values.items() if getattr(current, name) != value]
+    if not different:
+        return False
+    for name in different:
+        setattr(current, name, values[name])
+    current.save(update_fields=different)
+    if set(different) & {"status", "run_status", "metrics", "run_id"}:
+        for promotion in Promotion.objects.filter(version=current, status=PromotionStatus.PENDING):
+            enqueue(EffectKind.GATHER_FACTS, promotion, key=f"sync:{now.timestamp():.0f}", now=now)
+    return True
+
+
+@transaction.atomic
+def record_absent_versions(*, present: Mapping[str, set[int]], now: datetime | None = None) -> int:
+    """After a full listing: versions that we know and MLflow no longer has were deleted. Returns how many."""
+    now = now or timezone.now()
+    gone = 0
+    for model in RegisteredModel.objects.filter(is_active=True, registry_name__in=present):
+        gone += (
+            model.versions.filter(deleted_at=None)
+            .exclude(number__in=present[model.registry_name])
+            .update(deleted_at=now)
+        )
+    return gone
+
+
+@transaction.atomic
+def record_alias_set(
+    *, deployment_id: int, alias: str, before: int | None, now: datetime | None = None
+) -> None:
+    """The registry's alias was moved to the deployed version; ``before`` is the number it pointed to."""
+    deployment: Deployment = lock_deployment(deployment_id)
+    record(
+        "registry.alias_set",
+        via=Via.MLFLOW,
+        promotion=deployment.promotion,
+        now=now or timezone.now(),
+        alias=alias,
+        version=deployment.version.number,
+        before=before,
+    )

@@ -1,0 +1,98 @@
+"""Every status and every allowed transition, in one place.
+
+Only ``approvals.services`` assigns a status; it asks :func:`may_become` first.
+"""
+
+from __future__ import annotations
+
+from django.db.models import TextChoices
+
+
+class PromotionKind(TextChoices):
+    """What a promotion asks for."""
+
+    PROMOTE = "promote", "Promotion"
+    ROLLBACK = "rollback", "Rollback"
+
+
+class PromotionStatus(TextChoices):
+    """The decision on a promotion. All but ``pending`` are final."""
+
+    PENDING = "pending", "Waiting for approval"
+    APPROVED = "approved", "Approved"
+    REJECTED = "rejected", "Rejected"
+    CANCELLED = "cancelled", "Cancelled"
+    EXPIRED = "expired", "Expired"
+    SUPERSEDED = "superseded", "Superseded"
+
+
+class DeploymentStatus(TextChoices):
+    """The delivery of an approved promotion."""
+
+    QUEUED = "queued", "Queued"
+    DISPATCHING = "dispatching", "Starting"
+    RUNNING = "running", "Running"
+    SUCCEEDED = "succeeded", "Succeeded"
+    FAILED = "failed", "Failed"
+    CANCELLED = "cancelled", "Cancelled"
+    UNCONFIRMED = "unconfirmed", "Unconfirmed: a person must look"
+
+
+class EffectStatus(TextChoices):
+    """An outgoing action in the outbox."""
+
+    WAITING = "waiting", "Waiting"
+    CLAIMED = "claimed", "Being delivered"
+    DONE = "done", "Delivered"
+    FAILED = "failed", "Given up"
+
+
+class Verdict(TextChoices):
+    """What one review says."""
+
+    APPROVE = "approve", "Approve"
+    REJECT = "reject", "Reject"
+
+
+class Via(TextChoices):
+    """The door by which somebody came."""
+
+    BROWSER = "browser", "the browser"
+    SLACK = "slack", "Slack"
+    API = "api", "the API"
+    COMMAND = "command", "the command line"
+    SYSTEM = "system", "Countersign itself"
+    GITHUB = "github", "GitHub"
+    MLFLOW = "mlflow", "MLflow"
+
+
+class WorkflowKind(TextChoices):
+    """What a workflow is for; named per file in the configuration."""
+
+    CI = "ci", "CI"
+    TRAIN = "train", "Training"
+    VALIDATE = "validate", "Validation"
+    DEPLOY = "deploy", "Deployment"
+
+
+P = PromotionStatus
+D = DeploymentStatus
+
+TRANSITIONS: dict[str, frozenset[str]] = {
+    P.PENDING: frozenset({P.APPROVED, P.REJECTED, P.CANCELLED, P.EXPIRED, P.SUPERSEDED}),
+    # A person may look again at an unconfirmed deployment, or have it dispatched again.
+    D.QUEUED: frozenset({D.DISPATCHING, D.FAILED, D.CANCELLED}),
+    D.DISPATCHING: frozenset({D.RUNNING, D.FAILED, D.UNCONFIRMED}),
+    D.RUNNING: frozenset({D.SUCCEEDED, D.FAILED, D.CANCELLED}),
+    D.UNCONFIRMED: frozenset({D.RUNNING, D.QUEUED, D.CANCELLED}),
+}
+
+# At most one of these at a target, held by a constraint of the database.
+ACTIVE_DEPLOYMENT = (D.DISPATCHING, D.RUNNING, D.UNCONFIRMED)
+# Something may still happen by itself.
+OPEN_DEPLOYMENT = (D.QUEUED, *ACTIVE_DEPLOYMENT)
+
+
+def may_become(now: str, then: str) -> bool:
+    """Whether the transition table allows ``now`` → ``then``."""
+    return then in TRANSITIONS.get(now, frozenset())

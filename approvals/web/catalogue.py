@@ -1,0 +1,167 @@
+"""A model, a version beside the live one, and rolling back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.http import require_GET, require_http_methods
+
+from approvals.compare import compare_metrics
+from approvals.models import ModelVersion, RegisteredModel, Target
+from approvals.selectors import catalogue
+from approvals.selectors.standing import standings, with_everything
+from approvals.services import Refused, request_promotion, request_rollback
+from approvals.states import PromotionKind, Via
+from approvals.web.pages import number_in, person_of
+
+
+@require_GET
+def model(request: HttpRequest, name: str) -> HttpResponse:
+    """One registered model: its versions, targets, promotions and pipeline runs."""
+    registered = get_object_or_404(RegisteredModel, name=name)
+    targets = catalogue.targets_of(registered)
+    history = catalogue.stays(registered)
+    return render(
+        request,
+        "web/model.html",
+        {
+            "model": registered,
+            "targets": targets,
+            "metric_names": [each[0] for each in registered.metrics[:4]],
+            "rows": catalogue.version_rows(registered, targets, history),
+            "promotions": standings(catalogue.promotions_of(registered), person_of(request)),
+            "runs": catalogue.runs_of_model(registered),
+        },
+    )
+
+
+@require_http_methods(["GET", "POST"])
+def version(request: HttpRequest, name: str, number: int) -> HttpResponse:
+    """A version compared with the live one; a POST asks for its promotion or for a rollback to it."""
+    registered = get_object_or_404(RegisteredModel, name=name)
+    # A number may have been used twice: the one that is not deleted, else the newest of them.
+    candidate = (
+        registered.versions.filter(number=number)
+        .select_related("model")
+        .order_by("-deleted_at", "-id")
+        .first()
+    )
+    if candidate is None:
+        raise Http404(f"{registered} has no version {number}.")
+    targets = catalogue.targets_of(registered)
+    wanted = request.GET.get("environment", "")
+    target = next(
+        (each for each in targets if each.environment.name == wanted), targets[-1] if targets else None
+    )
+    form: dict[str, Any] = {}
+    if request.method == "POST" and target is not None:
+        kind = str(request.POST.get("kind", PromotionKind.PROMOTE))
+        answer = _ask(request, target, candidate, kind, form)
+        if answer is not None:
+            return answer
+    context = _comparison(request, candidate, target) if target else {}
+    history = [stay for stay in catalogue.stays(registered) if stay.version.pk == candidate.pk]
+    return render(
+        request,
+        "web/version.html",
+        {
+            "version": candidate,
+            "model": registered,
+            "targets": targets,
+            "target": target,
+            "form": form,
+            "history": history,
+            "promotions": standings(
+                with_everything(candidate.promotions.all())[:20], person_of(request)
+            ),
+            "runs": catalogue.runs_of_version(candidate),
+            "live_in": [each for each in targets if each.live_version_id == candidate.pk],
+            **context,
+        },
+        status=409 if form else 200,
+    )
+
+
+def _comparison(request: HttpRequest, candidate: ModelVersion, target: Target) -> dict[str, Any]:
+    live = target.live_version if target.live_version_id != candidate.pk else None
+    was_live = target.live_version_id != candidate.pk and any(
+        stay.version.pk == candidate.pk and stay.target.pk == target.pk
+        for stay in catalogue.stays(target.model)
+    )
+    kind = PromotionKind.ROLLBACK if was_live else PromotionKind.PROMOTE
+    differing, equal = catalogue.parameter_differences(candidate, live)
+    return {
+        "live": live,
+        "is_live_here": target.live_version_id == candidate.pk,
+        "metrics": compare_metrics(
+            candidate.metrics, live.metrics if live else {}, candidate.model.metrics
+        ),
+        "differing": differing,
+        "equal": equal,
+        "datasets": catalogue.dataset_differences(candidate, live),
+        "kind": kind,
+        "why_not": catalogue.why_not_ask(person_of(request), target, candidate, kind),
+    }
+
+
+def _ask(
+    request: HttpRequest, target: Target, candidate: ModelVersion, kind: str, form: dict[str, Any]
+) -> HttpResponse | None:
+    """Ask; None when refused, with ``form`` holding what was typed and why."""
+    verb = request_rollback if kind == PromotionKind.ROLLBACK else request_promotion
+    reason = request.POST.get("reason", "")
+    try:
+        promotion = verb(
+            actor=person_of(request),
+            via=Via.BROWSER,
+            target_id=target.pk,
+            version_id=candidate.pk,
+            reason=reason,
+        )
+    except Refused as refused:
+        form.update(reason=reason, error=refused.sentence)
+        return None
+    messages.success(request, "Asked. The people who decide have been told.")
+    return redirect(promotion)
+
+
+@require_http_methods(["GET", "POST"])
+def rollback(request: HttpRequest, pk: int) -> HttpResponse:
+    """Choose a version that was live before, and ask for it again."""
+    target = get_object_or_404(
+        Target.objects.select_related(
+            "model", "environment", "live_version__model", "live_deployment__previous"
+        ),
+        pk=pk,
+    )
+    choices = catalogue.rollback_choices(person_of(request), target)
+    form: dict[str, Any] = {}
+    chosen = number_in(request, "version")
+    if request.method == "POST":
+        picked = next((each.version for each in choices if each.version.pk == chosen), None)
+        if picked is None:
+            form.update(
+                reason=request.POST.get("reason", ""), error="Choose the version to go back to."
+            )
+        else:
+            answer = _ask(request, target, picked, PromotionKind.ROLLBACK, form)
+            if answer is not None:
+                return answer
+    former = target.live_deployment.previous_id if target.live_deployment else None
+    usable = [each.version.pk for each in choices if not each.why_not]
+    return render(
+        request,
+        "web/rollback.html",
+        {
+            "target": target,
+            "model": target.model,
+            "choices": choices,
+            "chosen": chosen or (former if former in usable else next(iter(usable), None)),
+            "usable": bool(usable),
+            "form": form,
+        },
+        status=409 if form else 200,
+    )

@@ -1,0 +1,184 @@
+"""The promotion's page: it reads as an argument, and what I may do stands in one place."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from typing import Any
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.template.loader import render_to_string
+from django.views.decorators.http import require_GET, require_http_methods
+
+from approvals import services
+from approvals.compare import compare_metrics
+from approvals.explain import explain
+from approvals.models import Person, Promotion
+from approvals.seals import canonical, flatten, name_of
+from approvals.selectors import decisions
+from approvals.selectors.catalogue import dataset_differences, parameter_differences
+from approvals.services import Refused
+from approvals.services.cases import case_of, why_not_counting
+from approvals.states import DeploymentStatus, Verdict, Via
+from approvals.web.live import live_page
+from approvals.web.pages import person_of
+from approvals.web.progress import steps_of
+
+
+@require_http_methods(["GET", "POST"])
+def promotion(request: HttpRequest, pk: int) -> HttpResponse:
+    """Show a promotion; a POST does one thing to it."""
+    shown = decisions.promotion_or_404(pk)
+    form: dict[str, Any] = {}
+    if request.method == "POST":
+        answer = _act(request, shown, form)
+        if answer is not None:
+            return answer
+        shown = decisions.promotion_or_404(pk)
+    context = _context(request, shown)
+    context["form"] = form
+    key = context["actions_key"]
+    extra = ""
+    held = request.GET.get("actions", key)
+    if getattr(request, "htmx", False) and held != key:
+        # A box without a form is brought up to date; under typing hands it only says that it is old.
+        template = "web/parts/stale.html" if held.startswith("form-") else "web/parts/actions.html"
+        extra = render_to_string(template, {**context, "partial": True}, request)
+    return live_page(
+        request,
+        "web/promotion.html",
+        context,
+        parts={
+            "standing": "web/parts/standing.html",
+            "people": "web/parts/people.html",
+            "history": "web/parts/history.html",
+        },
+        seconds=context["seconds"],
+        address=shown.get_absolute_url(),
+        extra=extra,
+        status=409 if form else 200,
+    )
+
+
+def _context(request: HttpRequest, shown: Promotion) -> dict[str, Any]:
+    person = person_of(request)
+    deployment = decisions.deployment_of(shown)
+    gathering = shown.is_pending and decisions.is_gathering(shown)
+    alias = decisions.alias_is_written(shown)
+    explanation = explain(shown, person)
+    moving = gathering or alias == "waiting" or bool(deployment and deployment.is_open)
+    differing, equal = parameter_differences(shown.version, shown.replaces)
+    context: dict[str, Any] = {
+        "promotion": shown,
+        "target": shown.target,
+        "model": shown.target.model,
+        "deployment": deployment,
+        "explanation": explanation,
+        "gathering": gathering,
+        "steps": steps_of(shown, deployment, alias),
+        "troubles": decisions.troubles_of(shown),
+        "events": list(decisions.events_of(shown)),
+        "metrics": compare_metrics(
+            shown.version.metrics,
+            shown.replaces.metrics if shown.replaces else {},
+            shown.target.model.metrics,
+        ),
+        "differing": differing,
+        "equal": equal,
+        "datasets": dataset_differences(shown.version, shown.replaces),
+        "message": getattr(shown, "slack_message", None),
+        "seconds": 2 if moving else 10 if shown.is_pending else 0,
+        **_allowed(shown, person),
+    }
+    context["actions_key"] = _actions_key(context)
+    return context
+
+
+def _allowed(shown: Promotion, person: Person) -> dict[str, bool]:
+    """Which buttons to show. The verbs decide for themselves; this only spares people a refusal."""
+    deployment = decisions.deployment_of(shown)
+    decides = why_not_counting(case_of(shown), person) is None
+    unconfirmed = bool(deployment and deployment.status == DeploymentStatus.UNCONFIRMED)
+    live_here = bool(deployment and shown.target.live_deployment_id == deployment.pk)
+    return {
+        "may_cancel": shown.is_pending
+        and person.is_active
+        and (person.pk == shown.requester_id or decides),
+        "may_check": shown.is_pending and bool(shown.problem),
+        "unconfirmed": unconfirmed,
+        "may_dispatch_again": unconfirmed and decides,
+        "may_roll_back": live_here and bool(deployment and deployment.previous_id),
+    }
+
+
+def _actions_key(context: dict[str, Any]) -> str:
+    """What the box of actions depends on; ``form-…`` when somebody may be typing in it."""
+    explanation = context["explanation"]
+    said = [
+        context["promotion"].status,
+        context["promotion"].seal,
+        context["promotion"].problem,
+        explanation.may_act,
+        explanation.why_not,
+        *(context[name] for name in sorted(context) if name.startswith("may_")),
+        context["unconfirmed"],
+    ]
+    typed = explanation.may_act or context["may_dispatch_again"]
+    digest = hashlib.sha256(repr(said).encode()).hexdigest()[:12]
+    return f"{'form' if typed else 'box'}-{digest}"
+
+
+def _act(request: HttpRequest, shown: Promotion, form: dict[str, Any]) -> HttpResponse | None:
+    """Call the one verb that the pressed button names; None when refused, with ``form`` saying why."""
+    text = request.POST.get("text", "")
+    who: dict[str, Any] = {"actor": person_of(request), "via": Via.BROWSER}
+    this = {**who, "promotion_id": shown.pk}
+    deployment = decisions.deployment_of(shown)
+    delivery = {**who, "deployment_id": deployment.pk if deployment else 0}
+    seal = request.POST.get("seal", "")
+    verbs: dict[str, tuple[Callable[[], object], str]] = {
+        "approve": (
+            lambda: services.review(**this, verdict=Verdict.APPROVE, seal=seal, comment=text),
+            "Your approval counts.",
+        ),
+        "reject": (
+            lambda: services.review(**this, verdict=Verdict.REJECT, seal=seal, comment=text),
+            "Rejected. The one who asked is told why.",
+        ),
+        "cancel": (lambda: services.cancel(**this, reason=text), "The request is cancelled."),
+        "check": (lambda: services.check_again(**this), "The facts are being gathered again."),
+        "look": (lambda: services.look_again(**delivery), "Looking for the run on GitHub once more."),
+        "dispatch": (
+            lambda: services.dispatch_again(**delivery, reason=text),
+            "It is dispatched once more, after one more look for a run.",
+        ),
+    }
+    verb, done = verbs.get(request.POST.get("action", ""), (None, ""))
+    if verb is None:
+        form.update(text=text, error="Choose what to do.")
+        return None
+    try:
+        verb()
+    except Refused as refused:
+        form.update(text=text, error=refused.sentence, action=request.POST.get("action"))
+        return None
+    messages.success(request, done)
+    return redirect(shown)
+
+
+@require_GET
+def facts(request: HttpRequest, pk: int) -> HttpResponse:
+    """The sealed facts whole: as a table, and as the canonical text that the seal is the hash of."""
+    shown = decisions.promotion_or_404(pk)
+    leaves = flatten(shown.facts) if shown.facts else ()
+    rows = [
+        (" › ".join(path), name_of(path), value if isinstance(value, str) else canonical(value))
+        for path, value in leaves
+    ]
+    return render(
+        request,
+        "web/facts.html",
+        {"promotion": shown, "rows": rows, "canonical": canonical({"schema": 1, "facts": shown.facts})},
+    )

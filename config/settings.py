@@ -1,0 +1,188 @@
+"""Django's settings. Everything that differs between installations comes from the environment.
+
+``docs/install.md`` lists the variables; ``config/environment.py`` reads them.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import dj_database_url
+
+from config.environment import Misconfigured, read, read_bool, read_list
+
+ROOT = Path(__file__).resolve().parent.parent
+VAR = Path(read("COUNTERSIGN_VAR", str(ROOT / "var")))
+
+SANDBOX = read_bool("SANDBOX")
+DEBUG = read_bool("DEBUG")
+SECRET_KEY = read("SECRET_KEY")
+BASE_URL = read("BASE_URL", "http://127.0.0.1:8000").rstrip("/")
+_base = urlsplit(BASE_URL)
+if _base.scheme not in {"http", "https"} or not _base.hostname:
+    raise Misconfigured(
+        f"BASE_URL is {BASE_URL!r}. Use an address such as https://countersign.example."
+    )
+ALLOWED_HOSTS = read_list("ALLOWED_HOSTS", f"{_base.hostname},127.0.0.1,localhost")
+CSRF_TRUSTED_ORIGINS = [BASE_URL]
+
+COUNTERSIGN_CONFIG = Path(read("COUNTERSIGN_CONFIG", str(ROOT / "countersign.yaml")))
+
+# --- the services -------------------------------------------------------------------------------
+MLFLOW_TRACKING_URI = read("MLFLOW_TRACKING_URI", "")
+# Where people's browsers find MLflow, when that differs from where the worker finds it.
+MLFLOW_PUBLIC_URL = read("MLFLOW_PUBLIC_URL", MLFLOW_TRACKING_URI).rstrip("/")
+GITHUB_API_URL = read("GITHUB_API_URL", "https://api.github.com").rstrip("/")
+GITHUB_TOKEN = read("GITHUB_TOKEN", "")
+GITHUB_APP_ID = read("GITHUB_APP_ID", "")
+GITHUB_APP_PRIVATE_KEY = read("GITHUB_APP_PRIVATE_KEY", "")
+GITHUB_APP_INSTALLATION_ID = read("GITHUB_APP_INSTALLATION_ID", "")
+GITHUB_WEBHOOK_SECRET = read("GITHUB_WEBHOOK_SECRET", "")
+SLACK_API_URL = read("SLACK_API_URL", "https://slack.com/api/")
+SLACK_BOT_TOKEN = read("SLACK_BOT_TOKEN", "")
+SLACK_SIGNING_SECRET = read("SLACK_SIGNING_SECRET", "")
+# The stand-ins' pages, linked from the header in the sandbox only.
+SANDBOX_LINKS = {
+    "Slack": SLACK_API_URL.removesuffix("api/"),
+    "GitHub": GITHUB_API_URL,
+    "MLflow": MLFLOW_PUBLIC_URL,
+}
+
+# --- database and broker: the same engines everywhere (docs/adr/0002) ------------------------------
+_database_url = read("DATABASE_URL", "")
+_redis_url = read("REDIS_URL", "")
+if not _database_url or not _redis_url:
+    from config import embedded
+
+    _database_url = _database_url or embedded.postgres_url(VAR)
+    _redis_url = _redis_url or embedded.redis_url(VAR)
+REDIS_URL = _redis_url
+DATABASES: dict[str, Any] = {
+    "default": dj_database_url.parse(_database_url, conn_max_age=60, conn_health_checks=True)
+}
+if not DATABASES["default"]["ENGINE"].endswith("postgresql"):
+    raise Misconfigured("DATABASE_URL must name a PostgreSQL database (postgresql://…).")
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# --- applications --------------------------------------------------------------------------------
+INSTALLED_APPS = [
+    "approvals",
+    "integrations",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django.contrib.humanize",
+    "allauth",
+    "allauth.account",
+    "django_htmx",
+    "lucide",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.auth.middleware.LoginRequiredMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+    "config.middleware.ContentSecurityPolicy",
+]
+ROOT_URLCONF = "config.urls"
+WSGI_APPLICATION = "config.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [ROOT / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "builtins": ["lucide.templatetags.lucide", "approvals.templatetags.countersign"],
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "approvals.web.context.everywhere",
+            ],
+        },
+    }
+]
+STATICFILES_DIRS = [ROOT / "static"]
+STATIC_URL = "/static/"
+STATIC_ROOT = VAR / "static"
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+}
+LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"
+USE_TZ = True
+
+# --- people ------------------------------------------------------------------------------------
+AUTH_USER_MODEL = "approvals.Person"
+AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+ACCOUNT_ADAPTER = "approvals.web.account.ClosedSignup"
+ACCOUNT_LOGIN_METHODS = {"username", "email"}
+ACCOUNT_SIGNUP_FIELDS = ["email*", "username*", "password1*", "password2*"]
+ACCOUNT_EMAIL_VERIFICATION = "none"
+ACCOUNT_SESSION_REMEMBER = True
+LOGIN_URL = "account_login"
+LOGIN_REDIRECT_URL = "/"
+ACCOUNT_LOGOUT_REDIRECT_URL = "/"
+# allauth counts failed sign-ins here; the database keeps the count true over several web processes.
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "LOCATION": REDIS_URL,
+        "OPTIONS": {"socket_timeout": 2, "socket_connect_timeout": 2},
+    }
+}
+
+# --- security ------------------------------------------------------------------------------------
+_https = _base.scheme == "https"
+SECURE_SSL_REDIRECT = _https and not read_bool("BEHIND_TLS_PROXY")
+SECURE_PROXY_SSL_HEADER = (
+    ("HTTP_X_FORWARDED_PROTO", "https") if read_bool("BEHIND_TLS_PROXY") else None
+)
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]
+SECURE_HSTS_SECONDS = 31_536_000 if _https else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = _https
+SECURE_HSTS_PRELOAD = _https
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _https
+SESSION_COOKIE_HTTPONLY = True
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+if SANDBOX:
+    # Four demo servers share 127.0.0.1, and browsers keep cookies by host, not by port.
+    SESSION_COOKIE_NAME = "countersign_session"
+    CSRF_COOKIE_NAME = "countersign_csrf"
+
+# --- background work -----------------------------------------------------------------------------
+# How often the sweeps run, in seconds. Wake-ups make things quick; the sweeps make them certain.
+TICK_SECONDS = float(read("TICK_SECONDS", "2"))
+MLFLOW_POLL_SECONDS = float(read("MLFLOW_POLL_SECONDS", "15"))
+GITHUB_POLL_SECONDS = float(read("GITHUB_POLL_SECONDS", "30"))
+GITHUB_FOLLOW_SECONDS = float(read("GITHUB_FOLLOW_SECONDS", "2"))
+# How long an ambiguous dispatch is looked up by its token before a person must look, in seconds.
+DISPATCH_LOOKUP_SECONDS = float(read("DISPATCH_LOOKUP_SECONDS", "180"))
+# How long a worker may be silent before its effects are delivered by another one, in seconds.
+EFFECT_LEASE_SECONDS = float(read("EFFECT_LEASE_SECONDS", "60"))
+
+LOGGING_CONFIG = None
+from config.logs import configure_logging  # noqa: E402
+
+configure_logging(json=not SANDBOX and not DEBUG, level=read("LOG_LEVEL", "INFO"))
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")

@@ -1,0 +1,42 @@
+"""System checks: a missing address or secret is a sentence at start-up, not a surprise at night."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from django.apps import AppConfig
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, register
+
+
+def _together(names: Sequence[str]) -> tuple[list[str], list[str]]:
+    have = [name for name in names if getattr(settings, name)]
+    return have, [name for name in names if name not in have]
+
+
+@register()
+def services_are_configured(
+    app_configs: Sequence[AppConfig] | None, **kwargs: object
+) -> list[CheckMessage]:
+    """Every service needs its address and its secrets; each also as ``NAME_FILE``."""
+    problems = []
+    if not settings.MLFLOW_TRACKING_URI:
+        problems.append("MLFLOW_TRACKING_URI is not set: where is MLflow?")
+    app, app_missing = _together(
+        ["GITHUB_APP_ID", "GITHUB_APP_PRIVATE_KEY", "GITHUB_APP_INSTALLATION_ID"]
+    )
+    if app and app_missing:
+        problems.append(f"{', '.join(app_missing)} not set, which a GitHub App needs as well.")
+    elif not app and not settings.GITHUB_TOKEN:
+        problems.append("Neither GITHUB_TOKEN nor GITHUB_APP_ID and its companions are set.")
+    if not settings.GITHUB_WEBHOOK_SECRET:
+        problems.append(
+            "GITHUB_WEBHOOK_SECRET is not set: GitHub's webhooks could not be verified."
+        )
+    _, slack_missing = _together(["SLACK_BOT_TOKEN", "SLACK_SIGNING_SECRET"])
+    if slack_missing:
+        problems.append(f"{' and '.join(slack_missing)} not set: Slack needs both.")
+    return [
+        Error(text, hint="Set it, or NAME_FILE to a file that holds it.", id="integrations.E001")
+        for text in problems
+    ]

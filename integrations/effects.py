@@ -1,0 +1,165 @@
+"""What each kind of effect does. Here the adapters meet; they do not know each other."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from django.conf import settings
+from django.utils import timezone
+
+from approvals import services
+from approvals.models import Deployment, Effect, Promotion, Target
+from approvals.models.outbox import EffectKind
+from approvals.services import ObservedFacts
+from approvals.services.delivery import NotYet
+from approvals.states import DeploymentStatus
+from integrations.errors import Rejected, Unavailable
+from integrations.github import dispatch as github
+from integrations.github.client import requester
+from integrations.outbox import Handler, Later
+
+D = DeploymentStatus
+LOOKUP_EVERY_SECONDS = 3.0
+QUEUE_EVERY_SECONDS = 3.0
+
+
+def observe(target: Target, number: int) -> ObservedFacts:
+    """Read the candidate (MLflow) and the workflow file (GitHub) afresh. Raises Unavailable, Rejected."""
+    from integrations.mlflow.candidate import read_candidate
+
+    candidate = read_candidate(target.model.registry_name, number)
+    return ObservedFacts(
+        version=candidate.version,
+        metrics=candidate.metrics,
+        artifact_bytes=candidate.artifact_bytes,
+        workflow_digest=github.workflow_digest(
+            target.model.repository, target.workflow, target.ref
+        ),
+    )
+
+
+def gather_facts(effect: Effect) -> None:
+    """Seal the facts of a pending promotion, or say why they cannot be had."""
+    promotion = Promotion.objects.select_related("target__model", "version").get(
+        pk=effect.promotion_id
+    )
+    if not promotion.is_pending:
+        return
+    try:
+        observed = observe(promotion.target, promotion.version.number)
+    except (Unavailable, Rejected) as error:
+        services.record_facts_problem(promotion_id=promotion.pk, problem=str(error))
+        raise
+    services.record_facts(promotion_id=promotion.pk, observed=observed)
+
+
+def dispatch(effect: Effect) -> None:
+    """Start the workflow of a grant exactly once (docs/adr/0004)."""
+    deployment = Deployment.objects.select_related("promotion", "version", "target__model").get(
+        pk=effect.payload["deployment"]
+    )
+    if deployment.status == D.QUEUED:
+        _fire(deployment)
+    elif deployment.status in {D.DISPATCHING, D.UNCONFIRMED}:
+        _look_up(deployment)
+
+
+def _fire(deployment: Deployment) -> None:
+    if deployment.dispatches and _found(deployment):
+        # A person had it dispatched again, and the first run turned up after all.
+        return
+    try:
+        observed = observe(deployment.target, deployment.version.number)
+        by = requester()
+    except Rejected as error:
+        services.stop_dispatch(deployment_id=deployment.pk, problem=str(error))
+        raise
+    try:
+        order = services.begin_dispatch(deployment_id=deployment.pk, observed=observed)
+    except NotYet as error:
+        raise Later(str(error), QUEUE_EVERY_SECONDS) from error
+    if order is None:
+        return
+    try:
+        run = github.post(order, by)
+    except Rejected as error:
+        services.record_dispatch_refused(deployment_id=deployment.pk, detail=str(error))
+        raise
+    except github.Ambiguous as error:
+        _still_looking(deployment, str(error))
+    else:
+        services.record_dispatched(deployment_id=deployment.pk, run_id=run.run_id, url=run.url)
+
+
+def _still_looking(deployment: Deployment, why: str) -> None:
+    sentence = f"{why}. Looking the run up by its token; nothing is posted again."
+    services.record_lookup_failed(deployment_id=deployment.pk, detail=sentence)
+    raise Later(sentence, LOOKUP_EVERY_SECONDS)
+
+
+def _found(deployment: Deployment) -> bool:
+    """Look the run up by its token; record it when it is there."""
+    target = deployment.target
+    run = github.find(
+        repository=target.model.repository,
+        workflow=target.workflow,
+        token=deployment.promotion.token,
+        began_at=deployment.promotion.requested_at,
+    )
+    if run is None:
+        return False
+    services.record_dispatched(deployment_id=deployment.pk, run_id=run.run_id, url=run.url)
+    return True
+
+
+def _look_up(deployment: Deployment) -> None:
+    """A dispatch was begun and its answer is not known: find the run, or after a while ask a person."""
+    allowed = timedelta(seconds=settings.DISPATCH_LOOKUP_SECONDS)
+    began = deployment.dispatch_began_at or deployment.created_at
+    overdue = timezone.now() - began > allowed
+    try:
+        if _found(deployment):
+            return
+    except (Unavailable, Rejected) as error:
+        # GitHub cannot be asked: not the same as "there is no run". Go on looking.
+        services.record_lookup_failed(deployment_id=deployment.pk, detail=str(error))
+        raise
+    if deployment.status == D.UNCONFIRMED:
+        return
+    if overdue:
+        services.record_unconfirmed(
+            deployment_id=deployment.pk,
+            detail="The answer to the dispatch was lost and no run with its token "
+            f"({deployment.promotion.token}) turned up. Look at GitHub, then decide.",
+        )
+        return
+    _still_looking(deployment, "The answer to the dispatch was lost")
+
+
+def set_alias(effect: Effect) -> None:
+    """Write the live version to the registry, unless something newer is live by now."""
+    from integrations.mlflow import aliases
+
+    deployment = Deployment.objects.select_related("target__model", "version").get(
+        pk=effect.payload["deployment"]
+    )
+    target = deployment.target
+    if target.live_deployment_id != deployment.pk or not target.alias:
+        return
+    before = aliases.set_alias(target.model.registry_name, target.alias, deployment.version.number)
+    services.record_alias_set(deployment_id=deployment.pk, alias=target.alias, before=before)
+
+
+def announce(effect: Effect) -> None:
+    """Bring the promotion's Slack message up to date."""
+    from integrations.slack.announce import deliver
+
+    deliver(effect.promotion_id, attempts=effect.attempts)
+
+
+HANDLERS: dict[str, Handler] = {
+    EffectKind.GATHER_FACTS: gather_facts,
+    EffectKind.DISPATCH: dispatch,
+    EffectKind.SET_ALIAS: set_alias,
+    EffectKind.ANNOUNCE: announce,
+}

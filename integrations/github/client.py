@@ -1,0 +1,160 @@
+"""One way to speak to GitHub: PyGithub's requester for authentication and transport, no retries, and the
+answer's status for us to judge.
+
+Why not PyGithub's objects: its default client retries POST (one dispatch became eleven), a 307 counts
+as success, lists send no ETags and 429 is not a rate limit. The requester gives status and headers.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+from django.conf import settings
+from github import Auth, Github, GithubException
+from github.Requester import Requester
+
+from integrations.errors import Rejected, Unavailable, outside_transaction
+
+API_VERSION = "2022-11-28"  # pinned: 2026-03-10 drops return_run_details
+TIMEOUT_SECONDS = 15
+MAX_RETRY_AFTER = 3600.0
+
+
+class NoAnswer(Exception):
+    """The connection broke or timed out: whether GitHub acted is unknown."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What GitHub said. ``data`` is the decoded body, None where there is none."""
+
+    status: int
+    headers: dict[str, Any]
+    data: Any
+
+    @property
+    def etag(self) -> str:
+        """For the next conditional request."""
+        return str(self.headers.get("etag", ""))
+
+    @property
+    def remaining(self) -> int | None:
+        """Calls left in this hour, where GitHub says so."""
+        value = str(self.headers.get("x-ratelimit-remaining", ""))
+        return int(value) if value.isdigit() else None
+
+    @property
+    def message(self) -> str:
+        """GitHub's own words, or the status."""
+        text = self.data.get("message") if isinstance(self.data, dict) else None
+        return f"{text} (HTTP {self.status})" if text else f"HTTP {self.status}"
+
+    @property
+    def is_limited(self) -> bool:
+        """A primary or secondary rate limit, as GitHub tells it."""
+        return self.status == 429 or (
+            self.status == 403
+            and (
+                "retry-after" in self.headers
+                or self.remaining == 0
+                or "rate limit" in self.message.lower()
+            )
+        )
+
+    @property
+    def wait(self) -> float:
+        """Seconds to leave GitHub alone after a limit."""
+        after = str(self.headers.get("retry-after", ""))
+        if after.isdigit():
+            return min(float(after), MAX_RETRY_AFTER)
+        reset = str(self.headers.get("x-ratelimit-reset", ""))
+        if self.remaining == 0 and reset.isdigit():
+            return min(max(float(reset) - time.time(), 1.0), MAX_RETRY_AFTER)
+        return 60.0
+
+
+def _auth() -> Auth.Auth:
+    if settings.GITHUB_APP_ID:
+        app = Auth.AppAuth(settings.GITHUB_APP_ID, settings.GITHUB_APP_PRIVATE_KEY)
+        return app.get_installation_auth(int(settings.GITHUB_APP_INSTALLATION_ID))
+    return Auth.Token(settings.GITHUB_TOKEN)
+
+
+def requester() -> Requester:
+    """A fresh, authenticated requester: PyGithub is not thread-safe, so one per task.
+
+    Raises Unavailable when GitHub would not give the App a token; nothing was asked for by then.
+    """
+    auth = _auth()
+    try:
+        _ = auth.token
+    except (requests.RequestException, GithubException, OSError) as error:
+        raise Unavailable(f"GitHub gave the App no token ({type(error).__name__}).") from error
+    return Github(
+        auth=auth,
+        base_url=settings.GITHUB_API_URL,
+        timeout=TIMEOUT_SECONDS,
+        retry=None,
+        seconds_between_requests=0,
+        seconds_between_writes=0,
+    ).requester
+
+
+def call(
+    method: str,
+    path: str,
+    *,
+    body: dict[str, Any] | None = None,
+    etag: str = "",
+    by: Requester | None = None,
+) -> Answer:
+    """One request, never repeated. Raises :class:`NoAnswer`; every status is an :class:`Answer`."""
+    outside_transaction()
+    headers = {"X-GitHub-Api-Version": API_VERSION}
+    if etag:
+        headers["If-None-Match"] = etag
+    try:
+        status, got, text = (by or requester()).requestJson(
+            method, path, headers=headers, input=body
+        )
+    except (requests.RequestException, GithubException, OSError) as error:
+        raise NoAnswer(type(error).__name__) from error
+    try:
+        data = json.loads(text) if text else None
+    except ValueError:
+        data = None
+    return Answer(status, {key.lower(): value for key, value in got.items()}, data)
+
+
+def read(path: str, *, etag: str = "") -> Answer:
+    """A GET whose answer is 200 or 304. Raises Unavailable (later) or Rejected (a clear no)."""
+    try:
+        answer = call("GET", path, etag=etag)
+    except NoAnswer as error:
+        raise Unavailable(f"GitHub could not be reached ({error}).") from error
+    if answer.status in {200, 304}:
+        return answer
+    if answer.is_limited:
+        raise Unavailable(f"GitHub's rate limit: {answer.message}.", after=answer.wait)
+    if answer.status >= 500:
+        raise Unavailable(f"GitHub failed: {answer.message}.")
+    if answer.status == 401:
+        raise Unavailable(
+            "GitHub refused the credentials (401). Check GITHUB_TOKEN or the App's key."
+        )
+    if 300 <= answer.status < 400:
+        raise Rejected(
+            f"The repository was renamed or moved ({answer.message}); configure its new name."
+        )
+    raise Rejected(f"GitHub said no to {urlsplit(path).path}: {answer.message}.")
+
+
+def moment(text: str | None) -> datetime | None:
+    """GitHub's ISO times as aware times."""
+    return datetime.fromisoformat(text.replace("Z", "+00:00")) if text else None

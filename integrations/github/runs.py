@@ -1,0 +1,85 @@
+"""Workflow runs: GitHub's description of a run into ours, and the polls that read them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from approvals import services
+from approvals.models import Repository
+from approvals.services.runs import RunFacts
+from integrations.github.client import Answer, moment, read
+
+
+def workflow_file(path: str) -> str:
+    """``.github/workflows/ci.yml@main`` → ``ci.yml``."""
+    return path.split("@", 1)[0].rsplit("/", 1)[-1]
+
+
+def facts_of(
+    run: Mapping[str, Any], repository: str, workflows: Mapping[str, str]
+) -> RunFacts | None:
+    """One run as GitHub tells it; None when its workflow is not configured. Fields may be missing."""
+    file = workflow_file(run.get("path") or "")
+    created = moment(run.get("created_at"))
+    if file not in workflows or created is None:
+        return None
+    return RunFacts(
+        repository=repository,
+        run_id=int(run["id"]),
+        attempt=int(run.get("run_attempt") or 1),
+        number=int(run.get("run_number") or 0),
+        workflow=file,
+        kind=workflows[file],
+        title=(run.get("display_title") or run.get("name") or "")[:500],
+        status=run.get("status") or "",
+        conclusion=run.get("conclusion") or "",
+        event=run.get("event") or "",
+        actor=((run.get("triggering_actor") or run.get("actor") or {}).get("login") or "")[:255],
+        head_sha=run.get("head_sha") or "",
+        head_branch=run.get("head_branch") or "",
+        url=run.get("html_url") or "",
+        created_at=created,
+        started_at=moment(run.get("run_started_at")),
+        updated_at=moment(run.get("updated_at")) or created,
+    )
+
+
+def poll_repository(name: str, etag: str) -> Answer:
+    """Read the newest runs of a repository, conditionally; a 304 costs nothing. Raises Unavailable, Rejected."""
+    repository = Repository.objects.get(name=name)
+    answer = read(f"/repos/{name}/actions/runs?per_page=100", etag=etag)
+    if answer.status == 200:
+        for run in reversed(answer.data.get("workflow_runs", [])):
+            facts = facts_of(run, name, repository.workflows)
+            if facts is not None:
+                services.record_run(facts=facts)
+    return answer
+
+
+def follow_run(name: str, run_id: int, etag: str) -> tuple[Answer, bool]:
+    """Read one run and its steps; returns the answer and whether the run is completed."""
+    repository = Repository.objects.get(name=name)
+    answer = read(f"/repos/{name}/actions/runs/{run_id}", etag=etag)
+    if answer.status == 304:
+        return answer, False
+    facts = facts_of(answer.data, name, repository.workflows)
+    if facts is None:
+        return answer, True
+    jobs = read(f"/repos/{name}/actions/runs/{run_id}/jobs?per_page=100").data.get("jobs", [])
+    run = services.record_run(facts=facts)
+    services.record_steps(
+        run_pk=run.pk,
+        attempt=facts.attempt,
+        steps=[
+            {
+                "job": job.get("name", ""),
+                "name": step.get("name", ""),
+                "status": step.get("status") or "",
+                "conclusion": step.get("conclusion") or "",
+            }
+            for job in jobs
+            for step in job.get("steps") or []
+        ],
+    )
+    return answer, facts.status == "completed"

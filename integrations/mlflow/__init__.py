@@ -1,0 +1,1 @@
+"""Everything about MLflow. Only worker processes import its client."""

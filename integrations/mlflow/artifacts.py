@@ -1,0 +1,80 @@
+"""The artifact digest: MLflow keeps no checksum and lets artifacts be overwritten in place.
+
+Definition (``examples/model-repository`` computes the same): for every file below the artifact root, sorted
+by path, one line ``<sha256 hex>  <path>\\n``; the digest is ``sha256:`` and the SHA-256 of those lines.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import mlflow.artifacts
+
+from integrations.errors import Rejected
+
+# Written into the download folder by some of MLflow's own download paths; not part of the artifact.
+NOT_ARTIFACTS = {"registered_model_meta"}
+
+
+@dataclass(frozen=True)
+class Hashed:
+    """The digest and the size of all files in bytes."""
+
+    digest: str
+    size: int
+
+
+def hash_folder(root: Path) -> Hashed:
+    """Hash every file below ``root``. Raises Rejected when there is none."""
+    lines, size = [], 0
+    files = {path.relative_to(root).as_posix(): path for path in root.rglob("*") if path.is_file()}
+    for name in sorted(files.keys() - NOT_ARTIFACTS):
+        with files[name].open("rb") as file:
+            lines.append(f"{hashlib.file_digest(file, 'sha256').hexdigest()}  {name}\n")
+        size += files[name].stat().st_size
+    if not lines:
+        raise Rejected(
+            "The version has no artifacts: its folder in MLflow's artifact store is empty."
+        )
+    return Hashed(f"sha256:{hashlib.sha256(''.join(lines).encode()).hexdigest()}", size)
+
+
+def declared_files(root: Path) -> list[str]:
+    """The files that the MLmodel file says belong to the model and that are missing."""
+    import yaml
+
+    mlmodel = root / "MLmodel"
+    if not mlmodel.is_file():
+        return ["MLmodel"]
+    try:
+        flavors = (yaml.safe_load(mlmodel.read_text(encoding="utf-8")) or {}).get("flavors", {})
+    except (yaml.YAMLError, UnicodeDecodeError, AttributeError):
+        return ["MLmodel (not readable)"]
+    named = {
+        value
+        for flavor in flavors.values()
+        if isinstance(flavor, dict)
+        for key, value in flavor.items()
+        if key in {"model_path", "pickled_model", "data", "model_data"} and isinstance(value, str)
+    }
+    return sorted(name for name in named if not (root / name).exists())
+
+
+def hash_artifacts(uri: str, tracking_uri: str) -> Hashed:
+    """Download the artifacts of ``uri`` into a temporary folder and hash them.
+
+    Raises Rejected when files are missing, so that nobody relies on a version that cannot be loaded.
+    """
+    with tempfile.TemporaryDirectory(prefix="countersign-") as folder:
+        root = Path(
+            mlflow.artifacts.download_artifacts(
+                artifact_uri=uri, dst_path=folder, tracking_uri=tracking_uri
+            )
+        )
+        missing = declared_files(root)
+        if missing:
+            raise Rejected(f"The artifacts are broken: {', '.join(missing)} is missing.")
+        return hash_folder(root)

@@ -1,0 +1,80 @@
+"""Rows that belong to the adapters: what is polled when, who is who in Slack, which message is whose."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import models
+
+from approvals.models import Promotion
+
+
+class Heartbeat(models.Model):
+    """When a worker last said that it is alive."""
+
+    name = models.CharField(max_length=50, unique=True)
+    at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.name} at {self.at:%H:%M:%S}"
+
+
+class Poll(models.Model):
+    """Something to look at again and again. Due rows are claimed, so that many workers share them."""
+
+    kind = models.CharField(max_length=20, help_text="mlflow, repository or run.")
+    key = models.CharField(max_length=300, blank=True)
+    due_at = models.DateTimeField(db_index=True)
+    claimed_until = models.DateTimeField(null=True, blank=True)
+    etag = models.CharField(max_length=200, blank=True)
+    watermark = models.BigIntegerField(default=0, help_text="MLflow: newest update seen, in ms.")
+    full_at = models.DateTimeField(null=True, blank=True, help_text="MLflow: last full listing.")
+    succeeded_at = models.DateTimeField(null=True, blank=True)
+    failures = models.PositiveIntegerField(default=0)
+    last_error = models.TextField(blank=True)
+    remaining = models.IntegerField(
+        null=True, blank=True, help_text="GitHub: calls left this hour."
+    )
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["kind", "key"], name="poll_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.key}".strip()
+
+
+class SlackIdentity(models.Model):
+    """The explicit link between a Slack user and a person. Equal e-mail is never taken as a proof."""
+
+    team_id = models.CharField(max_length=40)
+    user_id = models.CharField(max_length=40)
+    person = models.OneToOneField(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="slack_identity"
+    )
+    linked_at = models.DateTimeField()
+
+    class Meta:
+        verbose_name_plural = "slack identities"
+        constraints = [
+            models.UniqueConstraint(fields=["team_id", "user_id"], name="slack_user_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.person} is {self.user_id}"
+
+
+class SlackMessage(models.Model):
+    """The one message of a promotion. It can always be rendered again from the database."""
+
+    promotion = models.OneToOneField(
+        Promotion, on_delete=models.PROTECT, related_name="slack_message"
+    )
+    channel = models.CharField(max_length=40)
+    ts = models.CharField(max_length=40, blank=True)
+    permalink = models.URLField(max_length=500, blank=True)
+    digest = models.CharField(max_length=64, blank=True, help_text="Of the content last delivered.")
+    updated_at = models.DateTimeField(null=True, blank=True)
+
+    def __str__(self) -> str:
+        return f"message of promotion {self.promotion_id}"

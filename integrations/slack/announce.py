@@ -1,0 +1,91 @@
+"""Delivers the announce effect: one message per promotion, posted once, then edited in place."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.utils import timezone
+from slack_sdk import WebClient
+from slack_sdk.errors import SlackApiError
+
+from approvals.models import Promotion
+from approvals.seals import digest
+from integrations.models import SlackMessage
+from integrations.slack.client import code_of, is_configured, slack
+from integrations.slack.messages import render
+
+EVENT_TYPE = "countersign_promotion"
+GONE = {"message_not_found", "cant_update_message", "edit_window_closed"}
+
+
+def deliver(promotion_id: int, *, attempts: int) -> None:
+    """Post or edit. Raises Unavailable or Rejected; a repetition that changes nothing sends nothing."""
+    promotion = Promotion.objects.select_related(
+        "target__model",
+        "target__environment",
+        "version__model",
+        "replaces",
+        "requester",
+        "deployment__workflow_run",
+        "deployment__previous",
+    ).get(pk=promotion_id)
+    channel = promotion.target.channel
+    if not channel or not is_configured():
+        return
+    message, _ = SlackMessage.objects.get_or_create(
+        promotion=promotion, defaults={"channel": channel}
+    )
+    content = render(promotion)
+    fresh = digest(content)
+    if message.ts and message.digest == fresh:
+        return
+    with slack() as client:
+        if not message.ts and attempts > 1:
+            # An earlier attempt may have posted it before its answer was lost.
+            message.ts = _posted_already(client, message.channel, promotion)
+        if message.ts:
+            try:
+                client.chat_update(channel=message.channel, ts=message.ts, **content)
+            except SlackApiError as error:
+                if code_of(error) not in GONE:
+                    raise
+                message.ts = ""
+        if not message.ts:
+            _post(client, message, promotion, content)
+    message.digest, message.updated_at = fresh, timezone.now()
+    message.save()
+
+
+def _post(
+    client: WebClient, message: SlackMessage, promotion: Promotion, content: dict[str, Any]
+) -> None:
+    answer = client.chat_postMessage(
+        channel=message.channel,
+        unfurl_links=False,
+        metadata={"event_type": EVENT_TYPE, "event_payload": {"token": promotion.token}},
+        **content,
+    )
+    message.channel, message.ts = answer["channel"], answer["ts"]
+    message.digest = ""
+    # Kept at once: from here on the message is edited, never posted again.
+    message.save()
+    link = client.chat_getPermalink(channel=message.channel, message_ts=message.ts)
+    message.permalink = link["permalink"]
+
+
+def _posted_already(client: WebClient, channel: str, promotion: Promotion) -> str:
+    """The ts of this promotion's message, found by its metadata; empty when there is none."""
+    history = client.conversations_history(
+        channel=channel,
+        include_all_metadata=True,
+        oldest=str(promotion.requested_at.timestamp() - 60),
+        limit=200,
+    )
+    messages: list[dict[str, Any]] = history.get("messages", [])
+    for each in messages:
+        metadata = each.get("metadata") or {}
+        if metadata.get("event_type") == EVENT_TYPE and (
+            metadata.get("event_payload", {}).get("token") == promotion.token
+        ):
+            return str(each["ts"])
+    return ""

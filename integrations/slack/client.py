@@ -1,0 +1,64 @@
+"""Slack's Web API without the library's retries: the outbox decides, so that nothing is posted twice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from urllib.error import URLError
+
+from django.conf import settings
+from slack_sdk import WebClient
+from slack_sdk.errors import SlackApiError, SlackClientError
+
+from integrations.errors import Rejected, Unavailable, outside_transaction
+
+TOKEN_ERRORS = {"invalid_auth", "not_authed", "token_revoked", "token_expired", "account_inactive"}
+LATER_ERRORS = {
+    "ratelimited",
+    "rate_limited",
+    "internal_error",
+    "fatal_error",
+    "service_unavailable",
+}
+
+
+def is_configured() -> bool:
+    """Whether this installation speaks to Slack at all."""
+    return bool(settings.SLACK_BOT_TOKEN)
+
+
+@contextmanager
+def slack(timeout: int = 10) -> Iterator[WebClient]:
+    """The client; inside the block Slack's errors become Unavailable or Rejected."""
+    outside_transaction()
+    try:
+        yield WebClient(
+            token=settings.SLACK_BOT_TOKEN,
+            base_url=settings.SLACK_API_URL,
+            timeout=timeout,
+            retry_handlers=[],
+        )
+    except SlackApiError as error:
+        raise translated(error) from error
+    except (SlackClientError, URLError, OSError, ValueError) as error:
+        raise Unavailable(f"Slack could not be reached ({type(error).__name__}).") from error
+
+
+def code_of(error: SlackApiError) -> str:
+    """Slack's error code, such as ``channel_not_found``."""
+    return str(error.response.get("error", "")) if error.response is not None else ""
+
+
+def translated(error: SlackApiError) -> Exception:
+    """Slack's error in our two words."""
+    code = code_of(error)
+    status = getattr(error.response, "status_code", 0)
+    if status == 429 or code in LATER_ERRORS or status >= 500:
+        after = str(error.response.headers.get("Retry-After", "")) if status == 429 else ""
+        return Unavailable(
+            f"Slack asked us to wait or failed ({code or status}).",
+            after=float(after) if after.isdigit() else None,
+        )
+    if code in TOKEN_ERRORS:
+        return Unavailable(f"Slack refused the token ({code}). Check SLACK_BOT_TOKEN.")
+    return Rejected(f"Slack said no: {code or status}.")

@@ -1,0 +1,128 @@
+"""Who is who: explicit links between Slack users and people, made by the person while signed in."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from django.core import signing
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from approvals.models import InboundDelivery, Person
+from approvals.services import Refused
+from approvals.services.history import record
+from approvals.states import Via
+from integrations.models import SlackIdentity
+from integrations.slack.messages import address
+
+SALT = "countersign.slack.link"
+LINK_SECONDS = 15 * 60
+
+
+@dataclass(frozen=True)
+class SlackUser:
+    """Whoever clicked: the workspace or organisation they belong to, and their id in it."""
+
+    team_id: str
+    user_id: str
+    home_team_id: str
+
+    @property
+    def is_foreign(self) -> bool:
+        """Slack Connect: somebody of another organisation can see the message and click."""
+        return self.team_id != self.home_team_id
+
+
+def user_of(body: Mapping[str, Any]) -> SlackUser:
+    """The user of an interaction or a command. Raises Refused when Slack names none."""
+    user, team = body.get("user"), body.get("team") or {}
+    if isinstance(user, Mapping):  # an interaction
+        home = str(team.get("id") or body.get("team_id") or "")
+        return SlackUser(str(user.get("team_id") or home), str(user["id"]), home)
+    if body.get("user_id"):  # a slash command
+        home = str(body.get("team_id") or "")
+        return SlackUser(home, str(body["user_id"]), home)
+    raise Refused("unknown_user", "Slack did not say who you are.")
+
+
+def person_of(user: SlackUser) -> Person:
+    """The linked person. Raises Refused with a private sentence, and the address to link by."""
+    if user.is_foreign:
+        raise Refused(
+            "foreign", "You may not, because people of other organisations cannot decide here."
+        )
+    identity = (
+        SlackIdentity.objects.filter(team_id=user.team_id, user_id=user.user_id)
+        .select_related("person")
+        .first()
+    )
+    if identity is None:
+        raise Refused(
+            "not_linked",
+            "Countersign does not know who you are. Link your account first (the address works once, "
+            f"for 15 minutes): {link_address(user)}",
+        )
+    return identity.person
+
+
+def link_address(user: SlackUser) -> str:
+    """A one-time signed address that links this Slack user to whoever opens it while signed in."""
+    token = signing.dumps(
+        {"t": user.team_id, "u": user.user_id, "n": secrets.token_hex(8)}, salt=SALT, compress=True
+    )
+    return address(f"/integrations/slack/link/{token}/")
+
+
+def read_token(token: str) -> dict[str, str]:
+    """The content of a link address. Raises Refused when it is forged, old or used."""
+    try:
+        data: dict[str, str] = signing.loads(token, salt=SALT, max_age=LINK_SECONDS)
+    except signing.SignatureExpired:
+        raise Refused(
+            "link_expired", "This address is older than 15 minutes. Ask Slack for a new one."
+        ) from None
+    except signing.BadSignature:
+        raise Refused("link_invalid", "This address is not complete or not ours.") from None
+    if InboundDelivery.objects.filter(source="slack-link", delivery_id=data["n"]).exists():
+        raise Refused("link_used", "This address was used already. Ask Slack for a new one.")
+    return data
+
+
+@transaction.atomic
+def link(*, actor: Person, token: str, via: str = Via.BROWSER) -> SlackIdentity:
+    """Link the Slack user of a one-time address to the person who is signed in. Raises Refused."""
+    data = read_token(token)
+    now = timezone.now()
+    try:
+        with transaction.atomic():
+            InboundDelivery.objects.create(
+                source="slack-link", delivery_id=data["n"], received_at=now, processed_at=now
+            )
+    except IntegrityError:
+        raise Refused(
+            "link_used", "This address was used already. Ask Slack for a new one."
+        ) from None
+    taken = SlackIdentity.objects.filter(team_id=data["t"], user_id=data["u"]).first()
+    if taken is not None and taken.person_id != actor.pk:
+        raise Refused(
+            "link_taken", "This Slack account is linked to somebody else; they must unlink it."
+        )
+    SlackIdentity.objects.filter(person=actor).delete()
+    identity = SlackIdentity.objects.create(
+        team_id=data["t"], user_id=data["u"], person=actor, linked_at=now
+    )
+    record("slack.linked", via=via, actor=actor, now=now, team=data["t"], user=data["u"])
+    return identity
+
+
+@transaction.atomic
+def unlink(*, actor: Person, via: str = Via.BROWSER) -> None:
+    """Remove the person's link, at once. Without a link nothing happens."""
+    identity = SlackIdentity.objects.select_for_update().filter(person=actor).first()
+    if identity is None:
+        return
+    record("slack.unlinked", via=via, actor=actor, team=identity.team_id, user=identity.user_id)
+    identity.delete()

@@ -1,0 +1,192 @@
+"""The one message of a promotion, rendered from the database alone."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from django.conf import settings
+
+from approvals.compare import BETTER, SAME, WORSE, MetricRow, compare_metrics
+from approvals.explain import Explanation, explain
+from approvals.models import Deployment, Person, Promotion
+from approvals.states import DeploymentStatus, PromotionStatus
+from integrations.models import SlackIdentity
+from integrations.slack.text import inert, link, moment, quoted
+
+Block = dict[str, Any]
+
+GREEN, RED, AMBER, BLUE = "#2eb67d", "#e01e5a", "#ecb22e", "#1d9bd1"
+MARKS = {BETTER: ":large_green_circle: better", WORSE: ":red_circle: worse", SAME: "same"}
+MOST_METRICS = 8
+
+P, D = PromotionStatus, DeploymentStatus
+
+# (promotion status, deployment status or None) → colour of the bar, mark, words.
+STATES: dict[tuple[str, str | None], tuple[str, str, str]] = {
+    (P.PENDING, None): (BLUE, ":hourglass_flowing_sand:", "Waiting for approval"),
+    (P.REJECTED, None): (RED, ":no_entry:", "Rejected"),
+    (P.CANCELLED, None): (AMBER, ":heavy_minus_sign:", "Cancelled"),
+    (P.EXPIRED, None): (AMBER, ":hourglass:", "Expired: nobody settled it in time"),
+    (P.SUPERSEDED, None): (AMBER, ":heavy_minus_sign:", "Superseded by a newer request"),
+    (P.APPROVED, D.QUEUED): (BLUE, ":white_check_mark:", "Approved, waiting to be deployed"),
+    (P.APPROVED, D.DISPATCHING): (BLUE, ":rocket:", "Approved, the workflow is being started"),
+    (P.APPROVED, D.RUNNING): (BLUE, ":rocket:", "Approved, the workflow is running"),
+    (P.APPROVED, D.SUCCEEDED): (GREEN, ":large_green_circle:", "Live"),
+    (P.APPROVED, D.FAILED): (RED, ":x:", "The deployment failed"),
+    (P.APPROVED, D.CANCELLED): (AMBER, ":heavy_minus_sign:", "The deployment was cancelled"),
+    (P.APPROVED, D.UNCONFIRMED): (AMBER, ":warning:", "Unconfirmed: a person must look"),
+}
+
+
+def address(path: str) -> str:
+    """A page's full address."""
+    return f"{settings.BASE_URL}{path}"
+
+
+def slack_ids(people: list[Person]) -> dict[int, str]:
+    """Person id → Slack user id, of those who are linked."""
+    return dict(SlackIdentity.objects.filter(person__in=people).values_list("person_id", "user_id"))
+
+
+def _section(text: str) -> Block:
+    return {"type": "section", "text": {"type": "mrkdwn", "text": text[:3000]}}
+
+
+def _context(*texts: str) -> Block:
+    return {
+        "type": "context",
+        "elements": [{"type": "mrkdwn", "text": text[:2000]} for text in texts if text],
+    }
+
+
+def _button(label: str, action: str, value: dict[str, Any], style: str = "") -> Block:
+    button: Block = {
+        "type": "button",
+        "text": {"type": "plain_text", "text": label},
+        "action_id": action,
+        "value": json.dumps(value, separators=(",", ":")),
+    }
+    return {**button, "style": style} if style else button
+
+
+def metric_line(row: MetricRow) -> str:
+    """``*accuracy*`` over ``0.91 → 0.95 (+0.04, better)``."""
+    mark = MARKS.get(row.verdict, "")
+    change = f" ({row.change})" if row.change else ""
+    return f"*{inert(row.name, 80)}*\n{row.live} → {row.candidate}{change} {mark}".strip()
+
+
+def metric_blocks(promotion: Promotion, most: int = MOST_METRICS) -> list[Block]:
+    """The candidate beside what is live, from the sealed facts where there are any."""
+    candidate = promotion.facts.get("metrics") or promotion.version.metrics
+    live = promotion.replaces.metrics if promotion.replaces else {}
+    rows = compare_metrics(candidate, live, promotion.target.model.metrics)
+    if not rows:
+        return [_context("The run logged no metrics.")]
+    fields = [{"type": "mrkdwn", "text": metric_line(row)[:2000]} for row in rows[:most]]
+    blocks: list[Block] = [{"type": "section", "fields": fields}]
+    if len(rows) > most:
+        blocks.append(_context(f"and {len(rows) - most} more metrics under Details"))
+    return blocks
+
+
+def requirement_lines(explained: Explanation) -> str:
+    """Who has approved and who is missing, by team, mentioning those who can still act."""
+    ids = slack_ids([person for row in explained.rows for person in row.could])
+    lines = []
+    for row in explained.rows:
+        if not row.missing:
+            names = ", ".join(inert(str(person), 80) for person in row.approved)
+            lines.append(f":white_check_mark: *{inert(row.teams, 100)}*: approved by {names}")
+            continue
+        have = "".join(f"{inert(str(person), 80)} approved; " for person in row.approved)
+        could = ", ".join(
+            f"<@{ids[person.pk]}>" if person.pk in ids else inert(str(person), 80)
+            for person in row.could[:10]
+        )
+        who = f": {could}" if could else ": nobody is left who could"
+        lines.append(
+            f":black_square_button: *{inert(row.teams, 100)}*: {have}{row.missing} more needed{who}"
+        )
+    return "\n".join(lines)
+
+
+def title_of(promotion: Promotion) -> str:
+    """``Promote fraud-detector v2 to production``."""
+    target = promotion.target
+    if promotion.is_rollback:
+        return f"Roll {target.environment.name} back to {promotion.version}"
+    return f"Promote {promotion.version} to {target.environment.name}"
+
+
+def render(promotion: Promotion) -> dict[str, Any]:
+    """The arguments of chat.postMessage or chat.update: text, blocks, attachments."""
+    deployment: Deployment | None = getattr(promotion, "deployment", None)
+    colour, mark, words = STATES[(promotion.status, deployment.status if deployment else None)]
+    explained = explain(promotion)
+    url = address(promotion.get_absolute_url())
+    replaces = f", replacing v{promotion.replaces.number}" if promotion.replaces else ""
+    asks = (
+        f"*{inert(str(promotion.requester), 80)}* asks: "
+        f"{link(url, title_of(promotion))}{replaces}\n{quoted(promotion.reason)}"
+    )
+    body: list[Block] = [_section(asks), *metric_blocks(promotion)]
+    body.append(_section(requirement_lines(explained) or "Nobody can approve this."))
+    if promotion.problem and promotion.is_pending:
+        body.append(_section(f":warning: *Blocked*: {inert(promotion.problem)}"))
+    body.append(_state_block(promotion, deployment, mark, words))
+    body.append(_footer(promotion))
+    buttons = _buttons(promotion, deployment)
+    body.append({"type": "actions", "block_id": f"promotion-{promotion.pk}", "elements": buttons})
+    title = title_of(promotion)
+    return {
+        "text": f"{title}: {words}",
+        "blocks": [
+            {"type": "header", "text": {"type": "plain_text", "text": title[:150]}},
+        ],
+        "attachments": [{"color": colour, "fallback": f"{title}: {words}", "blocks": body}],
+    }
+
+
+def _state_block(
+    promotion: Promotion, deployment: Deployment | None, mark: str, words: str
+) -> Block:
+    lines = [f"{mark} *{words}*"]
+    if promotion.decision_reason:
+        lines.append(quoted(promotion.decision_reason))
+    rejection = promotion.reviews.filter(verdict="reject", voided_at=None).first()
+    if rejection is not None:
+        lines[0] += f" by {inert(str(rejection.person), 80)}"
+    if deployment is not None:
+        if deployment.detail:
+            lines.append(inert(deployment.detail))
+        if deployment.run_url:
+            lines.append(link(deployment.run_url, "Open the workflow run on GitHub"))
+    return _section("\n".join(lines))
+
+
+def _footer(promotion: Promotion) -> Block:
+    texts = [f"Promotion {promotion.pk}"]
+    if promotion.is_pending:
+        texts.append(f"Open until {moment(promotion.expires_at)}")
+    elif promotion.decided_at:
+        texts.append(f"Settled {moment(promotion.decided_at)}")
+    if promotion.seal:
+        texts.append(f"Seal `{promotion.short_seal}`")
+    elif promotion.is_pending:
+        texts.append("The facts are being gathered; it can be decided in a moment")
+    return _context("  ·  ".join(texts))
+
+
+def _buttons(promotion: Promotion, deployment: Deployment | None) -> list[Block]:
+    value = {"p": promotion.pk, "s": promotion.seal}
+    buttons = []
+    if promotion.is_pending and promotion.seal:
+        buttons.append(_button("Approve", "approve", value, "primary"))
+        buttons.append(_button("Reject", "reject", value, "danger"))
+    buttons.append(_button("Details", "details", value))
+    is_live = deployment is not None and promotion.target.live_deployment_id == deployment.pk
+    if deployment is not None and is_live and deployment.previous_id:
+        buttons.append(_button("Roll back", "rollback", value, "danger"))
+    return buttons

@@ -1,0 +1,111 @@
+"""The dialogs: a reason for a rejection, details, a rollback."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from approvals.explain import explain
+from approvals.models import ModelVersion, Person, Promotion, Target
+from integrations.slack.messages import address, metric_blocks, requirement_lines, title_of
+from integrations.slack.text import inert, link, quoted
+
+View = dict[str, Any]
+
+
+def _plain(text: str, limit: int = 75) -> dict[str, str]:
+    return {"type": "plain_text", "text": text if len(text) <= limit else text[: limit - 1] + "…"}
+
+
+def _reason_input(label: str) -> View:
+    return {
+        "type": "input",
+        "block_id": "reason",
+        "label": _plain(label),
+        "element": {
+            "type": "plain_text_input",
+            "action_id": "text",
+            "multiline": True,
+            "max_length": 2000,
+        },
+    }
+
+
+def _modal(callback: str, title: str, metadata: dict[str, Any], blocks: list[View]) -> View:
+    return {
+        "type": "modal",
+        "callback_id": callback,
+        "title": _plain(title, 24),
+        "close": _plain("Close", 24),
+        "private_metadata": json.dumps(metadata, separators=(",", ":")),
+        "blocks": blocks,
+    }
+
+
+def _text(text: str) -> View:
+    return {"type": "section", "text": {"type": "mrkdwn", "text": text[:3000]}}
+
+
+def reject(promotion: Promotion, seal: str) -> View:
+    """Asks for the reason; carries the seal that the person saw."""
+    blocks = [_text(f"*{inert(title_of(promotion), 300)}*"), _reason_input("Why do you reject it?")]
+    modal = _modal("reject", "Reject", {"p": promotion.pk, "s": seal}, blocks)
+    return {**modal, "submit": _plain("Reject", 24)}
+
+
+def details(promotion: Promotion, person: Person) -> View:
+    """Everything needed to decide, and what this person may do."""
+    version, explained = promotion.version, explain(promotion, person)
+    you = "*You may decide this.*" if explained.may_act else f"*You*: {inert(explained.why_not)}"
+    lineage = [
+        f"Run: `{inert(version.run_id or 'unknown', 80)}` {inert(version.run_name, 100)}",
+        f"Trained by: {inert(version.trained_by or 'unknown', 100)}",
+        f"Commit: `{inert(version.git_commit[:12] or 'unknown', 40)}` "
+        f"{inert(version.git_branch, 100)}",
+        f"Artifact: `{inert(version.artifact_digest[:23] or 'not hashed yet', 80)}`",
+        *(
+            f"Data ({inert(each.get('context') or 'dataset', 40)}): {inert(each['name'], 100)} "
+            f"`{inert(str(each.get('digest', '')), 40)}`"
+            for each in version.datasets[:10]
+        ),
+    ]
+    blocks = [
+        _text(f"*{inert(title_of(promotion), 300)}*\n{quoted(promotion.reason)}"),
+        _text(you),
+        *metric_blocks(promotion, most=10),
+        {"type": "divider"},
+        _text(requirement_lines(explained) or "Nobody can approve this."),
+        {"type": "divider"},
+        _text("\n".join(lineage)),
+        _text(f"Seal `{promotion.seal or 'not sealed yet'}`"),
+        _text(link(address(promotion.get_absolute_url()), "Open in Countersign")),
+    ]
+    return _modal("details", "Details", {}, blocks)
+
+
+def rollback(target: Target, versions: list[ModelVersion]) -> View:
+    """Choose among versions that were live before; the first, the former one, is chosen already."""
+    options = [
+        {"text": _plain(f"{version.model.name} v{version.number}"), "value": str(version.pk)}
+        for version in versions[:100]
+    ]
+    blocks = [
+        _text(
+            f"*{inert(target.model.name)}* in *{inert(target.environment.name)}*: "
+            f"v{target.live_version.number if target.live_version else '–'} is live."
+        ),
+        {
+            "type": "input",
+            "block_id": "version",
+            "label": _plain("Roll back to"),
+            "element": {
+                "type": "static_select",
+                "action_id": "choice",
+                "options": options,
+                "initial_option": options[0],
+            },
+        },
+        _reason_input("Why?"),
+    ]
+    modal = _modal("rollback", "Roll back", {"t": target.pk}, blocks)
+    return {**modal, "submit": _plain("Ask for it", 24)}

@@ -1,0 +1,37 @@
+"""The Celery tasks: each looks in the database for what is due. A lost or doubled message harms nothing."""
+
+from __future__ import annotations
+
+from celery import shared_task
+from django.utils import timezone
+
+from approvals import services
+from integrations import polls
+from integrations.models import Heartbeat
+from integrations.outbox import deliver_due
+
+
+@shared_task
+def deliver_effects() -> None:
+    """Deliver what the outbox holds: woken on commit, and by the sweep."""
+    from integrations.effects import HANDLERS
+
+    deliver_due(HANDLERS)
+
+
+@shared_task
+def poll() -> None:
+    """Look at MLflow, at repositories and at runs that are due."""
+    polls.poll_due()
+
+
+@shared_task
+def close_overdue() -> None:
+    """Expire and lapse what ran out of time."""
+    services.close_overdue()
+
+
+@shared_task
+def heartbeat() -> None:
+    """A worker is alive."""
+    Heartbeat.objects.update_or_create(name="worker", defaults={"at": timezone.now()})

@@ -1,0 +1,84 @@
+"""What `make run` keeps running: the outside world's servers and the product's own processes."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from sandbox import mlflow_server
+from sandbox.environment import ROOT
+from sandbox.supervisor import Program
+
+MODELS = ROOT / "examples" / "model-repository"
+
+
+def outside_world(env: Mapping[str, str], data: Path) -> list[Program]:
+    """MLflow and the stand-ins, the slowest first. None of them needs the database."""
+    base, mlflow, github = env["BASE_URL"], env["MLFLOW_TRACKING_URI"], env["GITHUB_API_URL"]
+    slack = env["SLACK_API_URL"].removesuffix("api/")
+    return [
+        _python(
+            ("mlflow", "MLflow", mlflow + mlflow_server.HEALTH),
+            "sandbox.mlflow_server",
+            f"--port={env['MLFLOW_PORT']}",
+            f"--data={data / 'mlflow'}",
+        ),
+        _python(
+            ("github", "GitHub stand-in", f"{github}/"),
+            "sandbox.github",
+            f"--port={env['GITHUB_PORT']}",
+            f"--data={data / 'github'}",
+            f"--repository=acme/ml-models={MODELS}",
+            f"--webhook-url={base}/integrations/github/webhook",
+            f"--var=MLFLOW_TRACKING_URI={mlflow}",
+            f"--var=SERVING_DIR={data / 'serving'}",
+        ),
+        _python(
+            ("slack", "Slack stand-in", slack),
+            "sandbox.slack",
+            f"--port={env['SLACK_PORT']}",
+            f"--data={data / 'slack'}",
+            f"--events-url={base}/integrations/slack/events",
+        ),
+    ]
+
+
+def inside_world(env: Mapping[str, str]) -> list[Program]:
+    """The product: web, beat and worker. The worker is ready when its first heartbeat is seen."""
+    base = env["BASE_URL"]
+    return [
+        _python(
+            ("web", "Web", f"{base}/healthz"),
+            "gunicorn",
+            "config.wsgi",
+            f"--bind=127.0.0.1:{env['PORT']}",
+            "--workers=2",
+            "--threads=4",
+            "--no-control-socket",
+            "--log-level=warning",
+        ),
+        _python(
+            ("beat", "Beat", None),
+            "celery",
+            "--app=config",
+            "beat",
+            "--loglevel=WARNING",
+            "--pidfile=",
+        ),
+        _python(
+            ("worker", "Worker", f"{base}/readyz"),
+            "celery",
+            "--app=config",
+            "worker",
+            "--concurrency=2",
+            "--without-gossip",
+            "--without-mingle",
+            "--loglevel=WARNING",
+        ),
+    ]
+
+
+def _python(names: tuple[str, str, str | None], module: str, *arguments: str) -> Program:
+    name, title, ready = names
+    return Program(name, [sys.executable, "-m", module, *arguments], ready, title)

@@ -1,0 +1,123 @@
+"""The people and channels that the stand-in for Slack starts with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+JSON = dict[str, Any]
+
+TEAM: JSON = {"id": "T0ACME", "domain": "acme", "name": "Acme"}
+OTHER_TEAM: JSON = {"id": "T0OTHER", "domain": "other", "name": "Other organisation"}
+APP_ID, BOT_ID, BOT_USER = "A0COUNTERSIGN", "B0COUNTERSIGN", "U0COUNTERSIGN"
+BOT_NAME = "Countersign"
+RELEASES = "C0RELEASES"
+COMMANDS = ("/countersign",)
+
+
+@dataclass(frozen=True)
+class Person:
+    """Somebody whom the page lets you be."""
+
+    name: str
+    real_name: str
+    id: str
+    role: str
+    team: str = "T0ACME"
+    domain: str = "acme.example"
+
+    @property
+    def email(self) -> str:
+        return f"{self.name}@{self.domain}"
+
+    @property
+    def im(self) -> str:
+        """The channel id of this person's conversation with the app."""
+        return "D0" + self.id.removeprefix("U0")
+
+
+PEOPLE = (
+    Person("alice", "Alice Anders", "U0ALICE", "ML engineer"),
+    Person("bob", "Bob Brandt", "U0BOB", "ML lead"),
+    Person("carol", "Carol Chen", "U0CAROL", "Risk"),
+    Person("dave", "Dave Diaz", "U0DAVE", "Platform"),
+    Person("mallory", "Mallory Moss", "U0MALLORY", "No rights"),
+    Person("frank", "Frank Fuchs", "U0FRANK", "Not linked"),
+    Person("eve", "Eve (other organisation)", "U0EVE", "Other org", "T0OTHER", "other.example"),
+)
+
+CHANNELS: tuple[JSON, ...] = (
+    {"id": RELEASES, "name": "model-releases", "topic": "Which model version goes live"},
+    {"id": "C0GENERAL", "name": "general", "topic": "Everything else"},
+)
+
+
+def person(key: str) -> Person | None:
+    """The person with this user id or user name."""
+    return next((p for p in PEOPLE if key in (p.id, p.name)), None)
+
+
+def user_object(user_id: str) -> JSON | None:
+    """A user as `users.info` shows it; the app's own bot user included."""
+    if user_id == BOT_USER:
+        return {
+            "id": BOT_USER,
+            "team_id": TEAM["id"],
+            "name": BOT_NAME.lower(),
+            "real_name": BOT_NAME,
+            "deleted": False,
+            "is_bot": True,
+            "profile": {"real_name": BOT_NAME, "display_name": BOT_NAME, "bot_id": BOT_ID},
+        }
+    who = next((p for p in PEOPLE if p.id == user_id), None)
+    if who is None:
+        return None
+    profile = {"real_name": who.real_name, "display_name": who.name, "email": who.email}
+    stranger = who.team != TEAM["id"]
+    if stranger:  # Slack does not show the address of somebody else's employee
+        del profile["email"]
+    return {
+        "id": who.id,
+        "team_id": who.team,
+        "name": who.name,
+        "real_name": who.real_name,
+        "deleted": False,
+        "is_bot": False,
+        "is_stranger": stranger,
+        "tz": "Etc/UTC",
+        "profile": profile,
+    }
+
+
+def channel_object(channel_id: str) -> JSON | None:
+    """A conversation as `conversations.info` shows it; direct messages included."""
+    for channel in CHANNELS:
+        if channel["id"] == channel_id:
+            return {
+                "id": channel_id,
+                "name": channel["name"],
+                "name_normalized": channel["name"],
+                "is_channel": True,
+                "is_im": False,
+                "is_private": False,
+                "is_archived": False,
+                "is_member": True,
+                "is_ext_shared": channel_id == RELEASES,
+                "topic": {"value": channel["topic"]},
+                "num_members": len(PEOPLE) + 1,
+            }
+    for who in PEOPLE:
+        if who.im == channel_id:
+            return {"id": who.im, "is_im": True, "is_archived": False, "user": who.id}
+    return None
+
+
+def resolve_channel(key: str) -> str | None:
+    """The channel id for an id, a `#name` or a user id (whose direct messages are meant)."""
+    if channel_object(key):
+        return key
+    who = next((p for p in PEOPLE if p.id == key), None)
+    if who:
+        return who.im
+    name = key.removeprefix("#")
+    return next((c["id"] for c in CHANNELS if c["name"] == name), None)
