@@ -41,7 +41,7 @@ def compare_metrics(
     candidate: Mapping[str, str], live: Mapping[str, str], directions: Sequence[Sequence[str]]
 ) -> list[MetricRow]:
     """The configured metrics first, in their order, then the others by name."""
-    better = dict(map(tuple, directions))
+    better: dict[str, str] = {row[0]: row[1] for row in directions}
     names = [*better, *sorted((candidate.keys() | live.keys()) - better.keys())]
     return [_row(name, candidate, live, better.get(name)) for name in names]
 

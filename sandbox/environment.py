@@ -28,6 +28,11 @@ MLFLOW_CLIENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
 }
+# Said by libraries on every start; nothing that somebody who tries the demo could act upon.
+KNOWN_WARNINGS = (
+    "You're running the worker with superuser privileges",
+    "starlette.middleware.wsgi is deprecated",
+)
 
 
 class StartError(RuntimeError):
@@ -111,6 +116,7 @@ def build(
         "COUNTERSIGN_VAR": str(data),
         "DJANGO_SETTINGS_MODULE": "config.settings",
         "PYTHONUNBUFFERED": "1",
+        "PYTHONWARNINGS": ",".join(f"ignore:{start}" for start in KNOWN_WARNINGS),
     }
     unwanted = {*REAL_WORLD, *(f"{name}_FILE" for name in {*ours, *REAL_WORLD})}
     return {**{key: value for key, value in inherited.items() if key not in unwanted}, **ours}

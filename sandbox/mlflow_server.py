@@ -23,6 +23,7 @@ def command(port: int) -> list[str]:
         # Relative to the folder it runs in: no path has to be quoted in an address.
         *("--backend-store-uri", "sqlite:///mlflow.db"),
         *("--artifacts-destination", "./artifacts"),
+        *("--uvicorn-opts", "--log-level warning"),
     ]
 
 

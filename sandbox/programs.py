@@ -61,6 +61,7 @@ def inside_world(env: Mapping[str, str]) -> list[Program]:
         _python(
             ("beat", "Beat", None),
             "celery",
+            "--quiet",
             "--app=config",
             "beat",
             "--loglevel=WARNING",
@@ -69,6 +70,7 @@ def inside_world(env: Mapping[str, str]) -> list[Program]:
         _python(
             ("worker", "Worker", f"{base}/readyz"),
             "celery",
+            "--quiet",
             "--app=config",
             "worker",
             "--concurrency=2",

@@ -83,10 +83,9 @@ def serve(supervisor: Supervisor, env: dict[str, str], data: Path, state: IO[str
             env[name] = start(data)
     say("  PostgreSQL and Redis: ready")
 
-    manage = [sys.executable, "manage.py"]
-    supervisor.run("Database", [*manage, "migrate", "--no-input", "-v0"])
-    supervisor.run("Static files", [*manage, "collectstatic", "--no-input", "-v0"])
-    supervisor.run("Configuration", [*manage, "apply_configuration"])
+    supervisor.run(
+        "Database, static files, configuration", [sys.executable, "-m", "sandbox.prepare"]
+    )
     for program in inside:
         supervisor.start(program)
     remember(state, supervisor)
@@ -120,8 +119,8 @@ def welcome(env: Mapping[str, str], seconds: float) -> str:
 
     Countersign   {env["BASE_URL"]}/
     MLflow        {env["MLFLOW_TRACKING_URI"]}/
-    GitHub        {env["GITHUB_API_URL"]}/        (a stand-in; it really runs the workflows)
-    Slack         {slack}        (a stand-in; be anybody in #model-releases)
+    GitHub        {env["GITHUB_API_URL"]}/acme/ml-models/actions  (a stand-in; it really runs them)
+    Slack         {slack}  (a stand-in; be anybody in #model-releases)
 
   Who you can be (one click on the sign-in page, no password)
     alice    ML engineer, asks            bob    ML lead, approves

@@ -109,7 +109,7 @@ class Supervisor:
                 for line in process.stdout:
                     said.append(line)
                     if show:
-                        self.say(f"  {line.rstrip()}")
+                        self.say(f"  {line.strip()}")
 
         reader = threading.Thread(target=listen, daemon=True)
         reader.start()
@@ -134,6 +134,7 @@ class Supervisor:
     def wait_ready(self, program: Program, seconds: float) -> None:
         """Wait until the program answers. Raises SupervisorError when it does not in time."""
         began = time.monotonic()
+        pause = 0.1
         while not self.stopping:
             if program.ready is None or answers(program.ready):
                 took = time.monotonic() - self._running[program.name].started
@@ -145,7 +146,8 @@ class Supervisor:
                     f"{program.title or program.name} did not answer at {program.ready} within "
                     f"{seconds:.0f} s. {self._last_words(program.name)}"
                 )
-            time.sleep(0.2)
+            time.sleep(pause)
+            pause = min(1.0, pause * 1.5)
 
     def tend(self) -> bool:
         """Restart what has died, each time later. Whether a program has a new process now.

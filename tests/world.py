@@ -88,7 +88,7 @@ class World:
         )
         return ModelVersion.objects.get(model__name=model, number=number, deleted_at=None)
 
-    def observed(self, version: ModelVersion, **changes: Any) -> ObservedFacts:
+    def observed(self, version: ModelVersion, /, **changes: Any) -> ObservedFacts:
         """What a worker would read of the version now."""
         return ObservedFacts(
             version={
@@ -123,7 +123,7 @@ class World:
         )
         return self.seal(promotion)
 
-    def seal(self, promotion: Promotion, **changes: Any) -> Promotion:
+    def seal(self, promotion: Promotion, /, **changes: Any) -> Promotion:
         return services.record_facts(
             promotion_id=promotion.pk, observed=self.observed(promotion.version, **changes)
         )

@@ -127,11 +127,15 @@ def promotions_of(model: RegisteredModel, limit: int = 12) -> QuerySet[Promotion
 def runs_of_model(model: RegisteredModel, limit: int = 12) -> QuerySet[WorkflowRun]:
     """The newest pipeline runs of the model's repository that name it or belong to its versions."""
     commits = model.versions.exclude(git_commit="").values("git_commit")
-    return WorkflowRun.objects.filter(repository=model.repository).filter(
-        Q(head_sha__in=commits)
-        | Q(title__iregex=_words(model.registry_name))
-        | Q(deployments__target__model=model)
-    ).distinct()[:limit]
+    return (
+        WorkflowRun.objects.filter(repository=model.repository)
+        .filter(
+            Q(head_sha__in=commits)
+            | Q(title__iregex=_words(model.registry_name))
+            | Q(deployments__target__model=model)
+        )
+        .distinct()[:limit]
+    )
 
 
 def runs_of_version(version: ModelVersion) -> list[WorkflowRun]:
@@ -183,11 +187,13 @@ class Difference:
 def parameter_differences(
     candidate: ModelVersion, live: ModelVersion | None
 ) -> tuple[list[Difference], list[Difference]]:
-    """(those that differ, those that are the same), by name."""
-    old = live.parameters if live else {}
+    """(those that differ, those that are the same), by name; nothing differs from nothing."""
+    old = live.parameters if live else candidate.parameters
     rows = [
         Difference(
-            name, str(candidate.parameters.get(name, "–")), str(old.get(name, "–")),
+            name,
+            str(candidate.parameters.get(name, "–")),
+            str(old.get(name, "–")),
             candidate.parameters.get(name) == old.get(name),
         )
         for name in sorted(candidate.parameters.keys() | old.keys())
@@ -228,7 +234,11 @@ def rollback_choices(person: Person, target: Target) -> list[RollbackChoice]:
     live = target.live_version
     for stay in stays(target.model):
         version = stay.version
-        if stay.target.pk != target.pk or version.pk in choices or version.pk == target.live_version_id:
+        if (
+            stay.target.pk != target.pk
+            or version.pk in choices
+            or version.pk == target.live_version_id
+        ):
             continue
         rows = compare_metrics(version.metrics, live.metrics if live else {}, target.model.metrics)
         choices[version.pk] = RollbackChoice(

@@ -114,7 +114,10 @@ def badge(text: str, icon_name: str, tone: str = "neutral", data: str = "", valu
     attribute = format_html(' data-{}="{}"', data, value) if data else ""
     return format_html(
         '<span class="badge badge-{}"{}>{}<span>{}</span></span>',
-        tone, attribute, icon(icon_name, 14), text,
+        tone,
+        attribute,
+        icon(icon_name, 14),
+        text,
     )
 
 
@@ -133,9 +136,8 @@ def deployment_badge(promotion: Promotion) -> str:
     if deployment is None:
         return ""
     text, shape, tone = DELIVERY[DeploymentStatus(deployment.status)]
-    if deployment.status == DeploymentStatus.SUCCEEDED and not (
-        promotion.target.live_deployment_id == deployment.pk
-    ):
+    is_live = promotion.target.live_deployment_id == deployment.pk
+    if deployment.status == DeploymentStatus.SUCCEEDED and not is_live:
         text, shape, tone = "Was live", "circle-check", "neutral"
     return badge(text, shape, tone, "deployment-status", deployment.status)
 
@@ -161,13 +163,21 @@ def promotion_outcome(promotion: Promotion) -> str:
 def outcome_badge(status: str, conclusion: str | None) -> str:
     """The state of a workflow run or of one of its steps."""
     if status != "completed":
-        words = {"in_progress": "Running", "queued": "Queued", "waiting": "Waiting", "pending": "To do"}
+        words = {
+            "in_progress": "Running",
+            "queued": "Queued",
+            "waiting": "Waiting",
+            "pending": "To do",
+        }
         moving = status == "in_progress"
         return badge(
-            words.get(status, "Queued"), "loader" if moving else "circle-dashed",
+            words.get(status, "Queued"),
+            "loader" if moving else "circle-dashed",
             "moving" if moving else "neutral",
         )
-    return badge(*CONCLUSIONS.get(conclusion or "", ("Unknown", "circle-question-mark", "attention")))
+    return badge(
+        *CONCLUSIONS.get(conclusion or "", ("Unknown", "circle-question-mark", "attention"))
+    )
 
 
 @register.simple_tag
@@ -196,7 +206,9 @@ def verdict_badge(verdict: str) -> str:
 def avatar(person: Person | None, size: str = "") -> str:
     """A person's initials in a circle whose colour stays the same."""
     if person is None:
-        return format_html('<span class="avatar avatar-system {}">{}</span>', size, icon("stamp", 14))
+        return format_html(
+            '<span class="avatar avatar-system {}">{}</span>', size, icon("stamp", 14)
+        )
     hue = zlib.crc32(person.username.encode()) % 6
     return format_html(
         '<span class="avatar avatar-{} {}" aria-hidden="true">{}</span>', hue, size, person.initials

@@ -54,7 +54,8 @@ def version(request: HttpRequest, name: str, number: int) -> HttpResponse:
     targets = catalogue.targets_of(registered)
     wanted = request.GET.get("environment", "")
     target = next(
-        (each for each in targets if each.environment.name == wanted), targets[-1] if targets else None
+        (each for each in targets if each.environment.name == wanted),
+        targets[-1] if targets else None,
     )
     form: dict[str, Any] = {}
     if request.method == "POST" and target is not None:

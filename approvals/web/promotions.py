@@ -149,7 +149,10 @@ def _act(request: HttpRequest, shown: Promotion, form: dict[str, Any]) -> HttpRe
         ),
         "cancel": (lambda: services.cancel(**this, reason=text), "The request is cancelled."),
         "check": (lambda: services.check_again(**this), "The facts are being gathered again."),
-        "look": (lambda: services.look_again(**delivery), "Looking for the run on GitHub once more."),
+        "look": (
+            lambda: services.look_again(**delivery),
+            "Looking for the run on GitHub once more.",
+        ),
         "dispatch": (
             lambda: services.dispatch_again(**delivery, reason=text),
             "It is dispatched once more, after one more look for a run.",
@@ -174,11 +177,21 @@ def facts(request: HttpRequest, pk: int) -> HttpResponse:
     shown = decisions.promotion_or_404(pk)
     leaves = flatten(shown.facts) if shown.facts else ()
     rows = [
-        (" › ".join(path), name_of(path), value if isinstance(value, str) else canonical(value))
+        (" › ".join(path), _other_name(path), value if isinstance(value, str) else canonical(value))
         for path, value in leaves
     ]
     return render(
         request,
         "web/facts.html",
-        {"promotion": shown, "rows": rows, "canonical": canonical({"schema": 1, "facts": shown.facts})},
+        {
+            "promotion": shown,
+            "rows": rows,
+            "canonical": canonical({"schema": 1, "facts": shown.facts}),
+        },
     )
+
+
+def _other_name(path: tuple[str, ...]) -> str:
+    """What a person calls the fact, where its path does not say it already."""
+    name = name_of(path)
+    return "" if name in {path[-1], " ".join(path).replace("_", " ")} else name

@@ -41,7 +41,11 @@ def user_of(body: Mapping[str, Any]) -> SlackUser:
     user, team = body.get("user"), body.get("team") or {}
     if isinstance(user, Mapping):  # an interaction
         home = str(team.get("id") or body.get("team_id") or "")
-        return SlackUser(str(user.get("team_id") or home), str(user["id"]), home)
+        belongs = str(user.get("team_id") or home)
+        # On Enterprise Grid a user belongs to the organisation, not to the one workspace.
+        if belongs == (body.get("enterprise") or {}).get("id"):
+            home = belongs
+        return SlackUser(belongs, str(user["id"]), home)
     if body.get("user_id"):  # a slash command
         home = str(body.get("team_id") or "")
         return SlackUser(home, str(body["user_id"]), home)

@@ -25,6 +25,7 @@ class Version:
 
     `latest_rows` trains on the newest rows only. An unfinished version's run stays RUNNING. A
     version whose artifact is lost is registered, but its files are gone from the artifact store.
+    A validated one gets a run of the validation workflow (seconds each, so not every one does).
     """
 
     author: str
@@ -34,6 +35,7 @@ class Version:
     latest_rows: int | None = None
     finished: bool = True
     artifact_lost: bool = False
+    validated: bool = False
 
 
 @dataclass(frozen=True)
@@ -42,10 +44,6 @@ class Model:
     description: str
     dataset: Dataset
     versions: list[Version]
-
-    @property
-    def source_file(self) -> str:
-        return f"train/{self.name.replace('-', '_')}.py"
 
 
 def _logistic() -> Any:
@@ -72,6 +70,7 @@ MODELS = [
                     *("amount", "hour", "merchant_risk", "card_age_days"),
                     *("distance_km", "payments_last_hour"),
                 ],
+                validated=True,
             ),
             Version(
                 "alice",
@@ -79,6 +78,7 @@ MODELS = [
                 lambda: DecisionTreeClassifier(random_state=7),
                 ["amount", "hour", "merchant_risk"],
                 latest_rows=400,
+                validated=True,
             ),
         ],
     ),
@@ -143,6 +143,7 @@ MODELS = [
                 lambda: HistGradientBoostingRegressor(max_iter=60, random_state=7),
                 ["income", "debt", "years_employed", "late_payments"],
                 artifact_lost=True,
+                validated=True,
             ),
         ],
     ),

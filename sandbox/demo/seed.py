@@ -77,7 +77,9 @@ def _wait_for(what: str, condition: Callable[[], bool]) -> None:
     until = time.monotonic() + PATIENCE_SECONDS
     while not condition():
         if time.monotonic() > until:
-            raise SystemExit(f"The demo waited {PATIENCE_SECONDS} s in vain for {what}; see var/log.")
+            raise SystemExit(
+                f"The demo waited {PATIENCE_SECONDS} s in vain for {what}; see var/log."
+            )
         time.sleep(0.3)
 
 

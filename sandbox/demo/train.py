@@ -1,6 +1,6 @@
 """Trains the demo's models and logs them to the MLflow server: `python -m sandbox.demo.train`.
 
-Registering is the last step of each version, so a training that was interrupted continues where
+A version is registered when all its facts are logged, so a training that was interrupted continues where
 it stopped, and one that is complete adds nothing.
 """
 
@@ -85,7 +85,7 @@ def _train_version(
         tags={
             "mlflow.user": version.author,
             "mlflow.source.type": "PROJECT",
-            "mlflow.source.name": model.source_file,
+            "mlflow.source.name": "pipeline/train.py",
             "mlflow.source.git.commit": commit,
             "mlflow.source.git.branch": "main",
             "mlflow.source.git.repoURL": f"{github_url.rstrip('/')}/{REPOSITORY}",
@@ -121,7 +121,6 @@ def _train_version(
     if version.artifact_lost:
         location = client.get_logged_model(logged.model_id).artifact_location
         get_artifact_repository(location).delete_artifacts("")  # type: ignore[no-untyped-call]
-    _show_pipelines(github_url, model, number, version, commit)
     client.create_model_version(
         model.name,
         source=logged.model_uri,
@@ -130,6 +129,7 @@ def _train_version(
         description=version.description,
         tags={"trained_by": version.author, "dataset": model.dataset.name},
     )
+    _run_pipelines(github_url, model, number, version, commit)
 
 
 def _parameters(estimator: Any, version: Version, rows: int) -> dict[str, str]:
@@ -171,16 +171,18 @@ def _measure(estimator: Any, inputs: pd.DataFrame, truth: pd.Series[Any]) -> dic
     return {name: round(float(value), 4) for name, value in measured.items()}
 
 
-def _show_pipelines(
+def _run_pipelines(
     github_url: str, model: Model, number: int, version: Version, commit: str
 ) -> None:
-    """The workflow runs that made and checked this version; the stand-in really executes them."""
-    identity = {"model": model.name, "version": str(number)}
-    for workflow, event, inputs in (
-        ("ci.yml", "push", {}),
-        ("train.yml", "workflow_dispatch", {"model": model.name}),
-        ("validate.yml", "workflow_dispatch", identity),
-    ):
+    """Start the workflow runs that a team would have; the stand-in really executes them.
+
+    `train.yml` is not among them: it would train and register one more version.
+    """
+    runs: list[tuple[str, str, dict[str, str]]] = [("ci.yml", "push", {})]
+    if version.validated:
+        identity = {"model": model.name, "version": str(number)}
+        runs.append(("validate.yml", "workflow_dispatch", identity))
+    for workflow, event, inputs in runs:
         _stand_in(
             github_url,
             "runs",

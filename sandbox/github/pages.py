@@ -23,7 +23,7 @@ from sandbox.github.shapes_repository import number_of
 from sandbox.github.workflows import InvalidError
 
 _SAFE = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; img-src 'self'; "
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; img-src 'self' data:; "
     "form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
     "Cache-Control": "no-store",
 }

@@ -257,15 +257,15 @@ def serving(settings: Settings) -> Iterator[Api]:
 
 
 @pytest.fixture
-def settings(tmp_path: Path, receiver: Receiver) -> Settings:
+def standin_settings(tmp_path: Path, receiver: Receiver) -> Settings:
     """What the test's stand-in is told; its webhooks go to the receiver."""
     return tiny(tmp_path, receiver.url)
 
 
 @pytest.fixture
-def api(settings: Settings) -> Iterator[Api]:
+def api(standin_settings: Settings) -> Iterator[Api]:
     """The test's own stand-in."""
-    with serving(settings) as api:
+    with serving(standin_settings) as api:
         yield api
 
 

@@ -12,7 +12,7 @@ from sandbox.github.settings import INSTALLATION_ID
 from tests.sandbox import conftest_github as standin
 from tests.sandbox.conftest_github import DISPATCH, INPUTS, REPO, REPOSITORY, Api
 
-receiver, settings, api = standin.receiver, standin.settings, standin.api
+receiver, standin_settings, api = standin.receiver, standin.standin_settings, standin.api
 untouched = standin.untouched
 
 Client = Callable[[str], github.Github]

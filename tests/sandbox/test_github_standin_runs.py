@@ -14,9 +14,9 @@ from sandbox.github.settings import Settings
 from tests.sandbox import conftest_github as standin
 from tests.sandbox.conftest_github import REPO, REPOSITORY, Api, Receiver, serving, until
 
-receiver, settings, api, deployed = (
+receiver, standin_settings, api, deployed = (
     standin.receiver,
-    standin.settings,
+    standin.standin_settings,
     standin.api,
     standin.deployed,
 )
@@ -28,7 +28,7 @@ def _steps(job: dict[str, Any]) -> dict[str, str]:
     return {step["name"]: step["conclusion"] for step in job["steps"]}
 
 
-def test_the_steps_really_run(api: Api, deployed: Deployed, settings: Settings) -> None:
+def test_the_steps_really_run(api: Api, deployed: Deployed, standin_settings: Settings) -> None:
     run_id = api.dispatch(token="cs-1")
     run = api.finished(run_id)
     assert run["conclusion"] == "success"
@@ -48,7 +48,7 @@ def test_the_steps_really_run(api: Api, deployed: Deployed, settings: Settings) 
     page = api.page(f"/{REPOSITORY}/actions/runs/{run_id}")
     assert f"deploying fraud from {run['head_sha']}" in page
     assert "does not run the action acme/unknown-action@v1" in page
-    assert list((settings.data / "work").iterdir()) == []
+    assert list((standin_settings.data / "work").iterdir()) == []
 
 
 def test_a_failing_step_fails_the_run_and_skips_the_rest(api: Api, deployed: Deployed) -> None:
@@ -195,8 +195,8 @@ def test_running_again_keeps_the_id_and_raises_the_attempt(
     until(lambda: receiver.actions() == expected, "the webhooks of both attempts")
 
 
-def test_the_state_outlives_the_server(settings: Settings, deployed: Deployed) -> None:
-    with serving(settings) as api:
+def test_the_state_outlives_the_server(standin_settings: Settings, deployed: Deployed) -> None:
+    with serving(standin_settings) as api:
         done = api.dispatch(token="done")
         api.finished(done)
         api.control(f"repos/{REPOSITORY}/commits", {"message": "Kept"})
@@ -205,7 +205,7 @@ def test_the_state_outlives_the_server(settings: Settings, deployed: Deployed) -
         waiting = api.dispatch(token="waiting")
         before = api.run(done)
         workflow = api.get(f"{REPO}/actions/workflows/deploy.yml")["id"]
-    with serving(settings) as api:
+    with serving(standin_settings) as api:
         after = api.run(done)
         for key in ("display_title", "conclusion", "updated_at", "head_sha", "run_number"):
             assert after[key] == before[key]
@@ -218,32 +218,32 @@ def test_the_state_outlives_the_server(settings: Settings, deployed: Deployed) -
     assert deployed() == ["done", "newer"]
 
 
-def test_stopping_the_server_ends_what_runs(settings: Settings) -> None:
-    with serving(settings) as api:
+def test_stopping_the_server_ends_what_runs(standin_settings: Settings) -> None:
+    with serving(standin_settings) as api:
         run_id = api.dispatch(seconds="77", token=f"pid={os.getpid()}")
         until(_sleepers, "the step sleeps")
         began = time.monotonic()
     assert time.monotonic() - began < 5
     assert _sleepers() == set()
-    with serving(settings) as api:
+    with serving(standin_settings) as api:
         run = api.run(run_id)
         assert (run["status"], run["conclusion"]) == ("completed", "cancelled")
         assert {job["status"] for job in api.jobs(run_id)} == {"completed"}
 
 
-def test_a_changed_example_becomes_a_commit(settings: Settings) -> None:
-    with serving(settings) as api:
+def test_a_changed_example_becomes_a_commit(standin_settings: Settings) -> None:
+    with serving(standin_settings) as api:
         first = api.get(f"{REPO}/branches/main")["commit"]["sha"]
-    (settings.source / "new.txt").write_text("new\n")
-    with serving(settings) as api:
+    (standin_settings.source / "new.txt").write_text("new\n")
+    with serving(standin_settings) as api:
         tip = api.get(f"{REPO}/commits/main")
         assert [parent["sha"] for parent in tip["parents"]] == [first]
         assert [file["filename"] for file in tip["files"]] == ["new.txt"]
 
 
-def test_a_second_server_gets_its_own_port(settings: Settings, tmp_path: Path) -> None:
+def test_a_second_server_gets_its_own_port(standin_settings: Settings, tmp_path: Path) -> None:
     (tmp_path / "two").mkdir()
-    with Server(settings) as one, Server(standin.tiny(tmp_path / "two")) as two:
+    with Server(standin_settings) as one, Server(standin.tiny(tmp_path / "two")) as two:
         assert one.url != two.url
 
 

@@ -24,7 +24,7 @@ PYTHON = [sys.executable, "-c"]
 # A supervised program with a child of its own; says both ids; the child ignores SIGTERM.
 STUBBORN_FAMILY = """
 import os, subprocess, sys, time
-child = "from signal import *; import time; signal(SIGTERM, SIG_IGN); print(1); time.sleep(30)"
+child = "from signal import *; import time;signal(SIGTERM, SIG_IGN); print(1, flush=1); time.sleep(30)"
 process = subprocess.Popen([sys.executable, "-c", child], stdout=subprocess.PIPE)
 process.stdout.readline()
 print("family", os.getpid(), process.pid, flush=True)
@@ -114,7 +114,8 @@ def test_a_program_that_never_answers_is_named_with_its_last_words(tmp_path: Pat
         "MLflow",
     )
     subject.start(program)
-    wait_for(lambda: (tmp_path / "log" / "mlflow.log").read_text())
+    log = tmp_path / "log" / "mlflow.log"
+    wait_for(lambda: log.exists() and log.read_text())
     try:
         with pytest.raises(SupervisorError, match="MLflow did not answer at") as problem:
             subject.wait_ready(program, 0.5)

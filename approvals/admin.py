@@ -1,0 +1,134 @@
+"""Administration: mostly to look at. What people decided and what happened cannot be edited anywhere.
+
+Teams, models and targets belong to the configuration file; people are activated here.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.contrib import admin
+from django.contrib.auth.admin import UserAdmin
+from django.db.models import Model
+from django.http import HttpRequest
+
+from approvals import models
+
+if TYPE_CHECKING:
+    _ModelAdmin = admin.ModelAdmin[Model]
+    _UserAdmin = UserAdmin[models.Person]
+else:  # the classes are generic to the type checker only
+    _ModelAdmin, _UserAdmin = admin.ModelAdmin, UserAdmin
+
+
+class LookOnly(_ModelAdmin):
+    """Shows rows and changes none."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Never."""
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Never."""
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Never."""
+        return False
+
+
+# What to show of each: (columns, filters, columns to search, relations to fetch).
+SHOWN: dict[type[Model], tuple[list[str], list[str], list[str], list[str]]] = {
+    models.Team: (["slug", "name"], [], ["slug", "name"], []),
+    models.Environment: (["name", "position", "is_active"], ["is_active"], [], []),
+    models.Repository: (["name", "is_active"], ["is_active"], ["name"], []),
+    models.RegisteredModel: (
+        ["name", "registry_name", "repository", "is_active", "is_registered"],
+        ["is_active", "is_registered"],
+        ["name", "registry_name"],
+        [],
+    ),
+    models.ModelVersion: (
+        ["__str__", "status", "run_status", "registered_at", "deleted_at"],
+        ["status", "run_status"],
+        ["model__name", "run_id", "git_commit"],
+        ["model"],
+    ),
+    models.Target: (
+        ["__str__", "live_version", "live_since", "workflow", "alias", "is_active"],
+        ["environment", "is_active"],
+        ["model__name"],
+        ["model", "environment", "live_version__model"],
+    ),
+    models.Promotion: (
+        ["id", "kind", "version", "target", "status", "requester", "requested_at"],
+        ["status", "kind", "target__environment"],
+        ["version__model__name", "token", "reason"],
+        ["version__model", "target__model", "target__environment", "requester"],
+    ),
+    models.Review: (
+        ["id", "promotion_id", "person", "verdict", "via", "created_at", "voided_at"],
+        ["verdict", "via"],
+        ["person__username"],
+        ["person"],
+    ),
+    models.Deployment: (
+        ["id", "version", "target", "status", "run_id", "created_at", "finished_at"],
+        ["status", "target__environment"],
+        ["version__model__name", "run_id"],
+        ["version__model", "target__model", "target__environment"],
+    ),
+    models.WorkflowRun: (
+        ["run_id", "title", "kind", "status", "conclusion", "created_at"],
+        ["kind", "status", "conclusion"],
+        ["title", "run_id", "head_sha"],
+        [],
+    ),
+    models.Effect: (
+        ["id", "kind", "promotion_id", "status", "attempts", "due_at", "last_error"],
+        ["status", "kind"],
+        ["dedupe_key"],
+        [],
+    ),
+    models.Event: (
+        ["id", "at", "kind", "actor", "via", "target"],
+        ["kind", "via"],
+        ["kind", "actor__username"],
+        ["actor", "target__model", "target__environment"],
+    ),
+}
+
+for model, (columns, filters, searched, fetched) in SHOWN.items():
+    admin.site.register(
+        model,
+        type(
+            f"{model.__name__}Admin",
+            (LookOnly,),
+            {
+                "list_display": columns,
+                "list_filter": filters,
+                "search_fields": searched,
+                "list_select_related": fetched or False,
+                "show_full_result_count": False,
+            },
+        ),
+    )
+
+
+@admin.register(models.Person)
+class PersonAdmin(_UserAdmin):
+    """People are activated here, and get names and passwords; nobody is deleted: history names them."""
+
+    list_display = ("username", "first_name", "last_name", "is_active", "is_machine", "is_staff")
+    list_filter = ("is_active", "is_machine", "is_staff", "teams")
+    readonly_fields = ("is_machine", "last_login", "date_joined")
+    fieldsets = (
+        (None, {"fields": ("username", "password")}),
+        ("Who", {"fields": ("first_name", "last_name", "email", "is_machine")}),
+        ("May", {"fields": ("is_active", "is_staff", "is_superuser")}),
+        ("When", {"fields": ("last_login", "date_joined")}),
+    )
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Never."""
+        return False
