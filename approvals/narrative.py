@@ -53,6 +53,7 @@ KINDS: dict[str, Kind] = {
     "deployment.dispatched_again": Kind(
         "{actor} had it dispatched again: {reason}", "refresh-cw", "attention"
     ),
+    "deployment.given_up": Kind("{actor} settled that it came to nothing: {reason}", "ban", "attention"),
     "registry.alias_set": Kind("MLflow's alias {alias} now points to v{version}{was}", "tag"),
     "configuration.applied": Kind("The configuration was applied: {changes}", "file-cog"),
     "slack.linked": Kind("{actor} linked their Slack account", "link"),

@@ -80,11 +80,12 @@ D = DeploymentStatus
 
 TRANSITIONS: dict[str, frozenset[str]] = {
     P.PENDING: frozenset({P.APPROVED, P.REJECTED, P.CANCELLED, P.EXPIRED, P.SUPERSEDED}),
-    # A person may look again at an unconfirmed deployment, or have it dispatched again.
     D.QUEUED: frozenset({D.DISPATCHING, D.FAILED, D.CANCELLED}),
-    D.DISPATCHING: frozenset({D.RUNNING, D.FAILED, D.UNCONFIRMED}),
+    # Back to queued only when GitHub clearly refused for now (a rate limit): nothing was started.
+    D.DISPATCHING: frozenset({D.RUNNING, D.FAILED, D.UNCONFIRMED, D.QUEUED}),
     D.RUNNING: frozenset({D.SUCCEEDED, D.FAILED, D.CANCELLED}),
-    D.UNCONFIRMED: frozenset({D.RUNNING, D.QUEUED, D.CANCELLED}),
+    # A person looks: the run is found after all, is dispatched once more, or is given up.
+    D.UNCONFIRMED: frozenset({D.RUNNING, D.DISPATCHING, D.FAILED, D.CANCELLED}),
 }
 
 # At most one of these at a target, held by a constraint of the database.

@@ -19,8 +19,8 @@ class Misconfigured(ImproperlyConfigured):
 def read(name: str, default: str | None = None) -> str:
     """The value of ``name``, or the content of the file that ``name_FILE`` points to.
 
-    Raises :class:`Misconfigured` when both are set, when the file cannot be read, or when neither
-    is set and there is no default.
+    Raises :class:`Misconfigured` when both are set, when the file cannot be read or is empty, or when
+    neither is set and there is no default.
     """
     value = os.environ.get(name, "").strip()
     file = os.environ.get(f"{name}_FILE", "").strip()
@@ -28,11 +28,15 @@ def read(name: str, default: str | None = None) -> str:
         raise Misconfigured(f"Both {name} and {name}_FILE are set. Keep one of them.")
     if file:
         try:
-            return Path(file).read_text(encoding="utf-8").strip()
+            value = Path(file).read_text(encoding="utf-8").strip()
         except OSError as error:
             raise Misconfigured(
                 f"{name}_FILE points to {file}, which cannot be read ({error.strerror})."
             ) from None
+        except UnicodeDecodeError:
+            raise Misconfigured(f"{name}_FILE points to {file}, which is not UTF-8 text.") from None
+        if not value:
+            raise Misconfigured(f"{name}_FILE points to {file}, which is empty.")
     if value:
         return value
     if default is None:

@@ -21,6 +21,10 @@ def healthz(request: HttpRequest) -> HttpResponse:
     return HttpResponse("ok\n", content_type="text/plain")
 
 
+class NoHeartbeat(Exception):
+    """No worker has said lately that it is alive."""
+
+
 def _database() -> None:
     with connection.cursor() as cursor:
         cursor.execute("SELECT 1")
@@ -36,7 +40,7 @@ def _worker() -> None:
 
     beat = Heartbeat.objects.filter(name="worker").first()
     if beat is None or timezone.now() - beat.at > HEARTBEAT_LIMIT:
-        raise RuntimeError("no heartbeat from a worker in the last 35 seconds")
+        raise NoHeartbeat("no heartbeat from a worker in the last 35 seconds")
 
 
 CHECKS: dict[str, Callable[[], None]] = {
@@ -54,10 +58,10 @@ def readyz(request: HttpRequest) -> JsonResponse:
         try:
             check()
             result[name] = "ok"
+        except NoHeartbeat as error:
+            result[name] = str(error)
         except Exception as error:
             # The class says enough; a message could hold an address with a password in it.
-            result[name] = (
-                str(error) if name == "worker" else f"unavailable ({type(error).__name__})"
-            )
+            result[name] = f"unavailable ({type(error).__name__})"
     ready = all(value == "ok" for value in result.values())
     return JsonResponse(result, status=200 if ready else 503)

@@ -55,19 +55,30 @@ def gather_facts(effect: Effect) -> None:
 
 def dispatch(effect: Effect) -> None:
     """Start the workflow of a grant exactly once (docs/adr/0004)."""
-    deployment = Deployment.objects.select_related("promotion", "version", "target__model").get(
-        pk=effect.payload["deployment"]
-    )
+    deployment = _deployment(effect)
     if deployment.status == D.QUEUED:
-        _fire(deployment)
-    elif deployment.status in {D.DISPATCHING, D.UNCONFIRMED}:
+        _fire(deployment, again_after=0)
+    elif deployment.status == D.DISPATCHING:
         _look_up(deployment)
 
 
-def _fire(deployment: Deployment) -> None:
-    if deployment.dispatches and _found(deployment):
-        # A person had it dispatched again, and the first run turned up after all.
-        return
+def look_up(effect: Effect) -> None:
+    """A person had an unconfirmed run looked up once more, or ordered one more dispatch after that."""
+    deployment = _deployment(effect)
+    again_after = int(effect.payload["again_after"])
+    if deployment.status == D.DISPATCHING:
+        _look_up(deployment)
+    elif deployment.status == D.UNCONFIRMED and not _found(deployment) and again_after:
+        _fire(deployment, again_after)
+
+
+def _deployment(effect: Effect) -> Deployment:
+    return Deployment.objects.select_related("promotion", "version", "target__model").get(
+        pk=effect.payload["deployment"]
+    )
+
+
+def _fire(deployment: Deployment, again_after: int) -> None:
     try:
         observed = observe(deployment.target, deployment.version.number)
         by = requester()
@@ -75,7 +86,9 @@ def _fire(deployment: Deployment) -> None:
         services.stop_dispatch(deployment_id=deployment.pk, problem=str(error))
         raise
     try:
-        order = services.begin_dispatch(deployment_id=deployment.pk, observed=observed)
+        order = services.begin_dispatch(
+            deployment_id=deployment.pk, observed=observed, again_after=again_after
+        )
     except NotYet as error:
         raise Later(str(error), QUEUE_EVERY_SECONDS) from error
     if order is None:
@@ -84,6 +97,9 @@ def _fire(deployment: Deployment) -> None:
         run = github.post(order, by)
     except Rejected as error:
         services.record_dispatch_refused(deployment_id=deployment.pk, detail=str(error))
+        raise
+    except Unavailable as error:
+        services.postpone_dispatch(deployment_id=deployment.pk, detail=str(error))
         raise
     except github.Ambiguous as error:
         _still_looking(deployment, str(error))
@@ -124,8 +140,6 @@ def _look_up(deployment: Deployment) -> None:
         # GitHub cannot be asked: not the same as "there is no run". Go on looking.
         services.record_lookup_failed(deployment_id=deployment.pk, detail=str(error))
         raise
-    if deployment.status == D.UNCONFIRMED:
-        return
     if overdue:
         services.record_unconfirmed(
             deployment_id=deployment.pk,
@@ -140,9 +154,7 @@ def set_alias(effect: Effect) -> None:
     """Write the live version to the registry, unless something newer is live by now."""
     from integrations.mlflow import aliases
 
-    deployment = Deployment.objects.select_related("target__model", "version").get(
-        pk=effect.payload["deployment"]
-    )
+    deployment = _deployment(effect)
     target = deployment.target
     if target.live_deployment_id != deployment.pk or not target.alias:
         return
@@ -160,6 +172,7 @@ def announce(effect: Effect) -> None:
 HANDLERS: dict[str, Handler] = {
     EffectKind.GATHER_FACTS: gather_facts,
     EffectKind.DISPATCH: dispatch,
+    EffectKind.LOOK_UP: look_up,
     EffectKind.SET_ALIAS: set_alias,
     EffectKind.ANNOUNCE: announce,
 }

@@ -57,6 +57,7 @@ def inside_world(env: Mapping[str, str]) -> list[Program]:
             "--threads=4",
             "--no-control-socket",
             "--log-level=warning",
+            uses_others=True,
         ),
         _python(
             ("beat", "Beat", None),
@@ -66,6 +67,7 @@ def inside_world(env: Mapping[str, str]) -> list[Program]:
             "beat",
             "--loglevel=WARNING",
             "--pidfile=",
+            uses_others=True,
         ),
         _python(
             ("worker", "Worker", f"{base}/readyz"),
@@ -77,10 +79,13 @@ def inside_world(env: Mapping[str, str]) -> list[Program]:
             "--without-gossip",
             "--without-mingle",
             "--loglevel=WARNING",
+            uses_others=True,
         ),
     ]
 
 
-def _python(names: tuple[str, str, str | None], module: str, *arguments: str) -> Program:
+def _python(
+    names: tuple[str, str, str | None], module: str, *arguments: str, uses_others: bool = False
+) -> Program:
     name, title, ready = names
-    return Program(name, [sys.executable, "-m", module, *arguments], ready, title)
+    return Program(name, [sys.executable, "-m", module, *arguments], ready, title, uses_others)

@@ -86,14 +86,15 @@ def serve(supervisor: Supervisor, env: dict[str, str], data: Path, state: IO[str
     supervisor.run(
         "Database, static files, configuration", [sys.executable, "-m", "sandbox.prepare"]
     )
+    for program in outside:  # before the worker, which would only complain that they are missing
+        supervisor.wait_ready(program, START_SECONDS)
     for program in inside:
         supervisor.start(program)
     remember(state, supervisor)
-    for program in (*outside, *inside):
-        supervisor.wait_ready(program, START_SECONDS)
     once(supervisor, data / TRAINED, "Demo models", "-m", "sandbox.demo.train")
-    if (ROOT / "sandbox" / "demo" / "seed.py").exists():
-        once(supervisor, data / SEEDED, "Demo history", "-m", "sandbox.demo.seed")
+    for program in inside:
+        supervisor.wait_ready(program, START_SECONDS)
+    once(supervisor, data / SEEDED, "Demo history", "-m", "sandbox.demo.seed")
     if supervisor.stopping:
         return
     say(welcome(env, time.monotonic() - started))

@@ -23,18 +23,22 @@ from typing import TextIO
 
 RESTARTS = 3  # in a row; a program that ran for STEADY_SECONDS starts with a clean slate
 STEADY_SECONDS = 60.0
-STOP_SECONDS = 8.0
+STOP_SECONDS = 4.5  # for each of the two waves
 COLOURS = (36, 33, 32, 35, 34, 31, 96, 93)
 
 
 @dataclass(frozen=True)
 class Program:
-    """A command to keep running. `ready` is an address that answers 200 when it is of use."""
+    """A command to keep running. `ready` is an address that answers 200 when it is of use.
+
+    What uses others is stopped before them, so that it does not complain about their absence.
+    """
 
     name: str
     command: list[str]
     ready: str | None = None
     title: str = ""
+    uses_others: bool = False
 
 
 class SupervisorError(RuntimeError):
@@ -187,16 +191,20 @@ class Supervisor:
         """Ask every program to end, wait, then insist; their own children end with them."""
         self.stopping = True
         everything = list(self._running.values())
-        for running in everything:
+        for wave in (True, False):
+            self._stop([one for one in everything if one.program.uses_others is wave])
+
+    def _stop(self, wave: list[_Running]) -> None:
+        for running in wave:
             if running.process.poll() is None:
                 running.process.terminate()
         deadline = time.monotonic() + STOP_SECONDS
-        for running in everything:
+        for running in wave:
             try:
                 running.process.wait(max(0.1, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
                 self.say(f"{running.program.name} did not end by itself; ending it.")
-        for running in everything:
+        for running in wave:
             self._end_group(running.process.pid)
             running.process.wait(5)
             running.reader.join(1)

@@ -38,6 +38,10 @@ class _Loader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: set[str] = set()
         for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise yaml.constructor.ConstructorError(
+                    None, None, "a key must be plain text", key.start_mark
+                )
             if key.value in seen:
                 raise yaml.constructor.ConstructorError(
                     None, None, f"the key {key.value!r} stands twice", key.start_mark
@@ -65,9 +69,10 @@ def load(path: Path) -> Loaded:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f"{mark.line + 1}" if mark else "1"
-        raise ConfigurationError(
-            [f"{path}:{line}: not valid YAML: {getattr(error, 'problem', None) or error}"]
-        ) from None
+        what = getattr(error, "problem", None) or str(error).splitlines()[0]
+        raise ConfigurationError([f"{path}:{line}: not valid YAML: {what}"]) from None
+    except RecursionError:
+        raise ConfigurationError([f"{path}:1: nested too deeply"]) from None
     if not isinstance(data, dict):
         raise ConfigurationError(
             [f"{path}:1: a mapping with environments, teams and models is expected"]

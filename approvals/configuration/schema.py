@@ -29,8 +29,32 @@ def _alias(value: str) -> str:
 
 
 Alias = Annotated[str, AfterValidator(_alias)]
-Repository = Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$")]
-WorkflowFile = Annotated[str, Field(pattern=r"^[\w.-]+\.ya?ml$")]
+Repository = Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$", max_length=255)]
+WorkflowFile = Annotated[str, Field(pattern=r"^[\w.-]+\.ya?ml$", max_length=255)]
+
+
+# Lengths are the database's; control characters would break pages, messages and PostgreSQL itself.
+_PLAIN = r"^[^\x00-\x1f\x7f]*$"
+Name = Annotated[str, Field(pattern=_PLAIN, max_length=150)]
+Label = Annotated[str, Field(pattern=_PLAIN, max_length=200)]
+Line = Annotated[str, Field(pattern=_PLAIN, max_length=255)]
+# A model's name is part of addresses; MLflow refuses / and : as well.
+ModelName = Annotated[str, Field(pattern=r"^[^/:\x00-\x1f\x7f]{1,255}$")]
+# Slack's ids and names of channels.
+Channel = Annotated[str, Field(pattern=r"^#?[\w.-]{1,80}$")]
+# What Countersign itself passes to the workflow (integrations.github.dispatch).
+OWN_INPUTS = frozenset({"model", "version", "environment", "artifact_digest", "countersign"})
+
+
+def _inputs(value: dict[str, str]) -> dict[str, str]:
+    taken = sorted(OWN_INPUTS & value.keys())
+    if taken:
+        raise ValueError(f"Countersign itself fills in {', '.join(taken)}; leave it out here")
+    return value
+
+
+# GitHub allows 25 inputs; five are ours.
+Inputs = Annotated[dict[str, str], Field(max_length=20), AfterValidator(_inputs)]
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
@@ -58,15 +82,15 @@ class Strict(BaseModel):
 class PersonConfig(Strict):
     """Somebody's name and address; needed only where they do not sign in through another system."""
 
-    name: str = ""
-    email: str = ""
+    name: Name = ""
+    email: Line = ""
     machine: bool = False
 
 
 class TeamConfig(Strict):
     """A team and its members' usernames."""
 
-    name: str = ""
+    name: Label = ""
     members: list[Username] = Field(min_length=1)
 
 
@@ -117,21 +141,20 @@ class ModelEnvironmentConfig(Rules):
     """What a model says differently in one environment."""
 
     alias: Alias | None = None
-    ref: str | None = None
+    ref: Line | None = None
     workflow: WorkflowFile | None = None
-    inputs: dict[str, str] = Field(default_factory=dict)
-    channel: str | None = None
+    inputs: Inputs = Field(default_factory=dict)
+    channel: Channel | None = None
 
 
 class ModelConfig(Strict):
     """One registered model and how it is deployed."""
 
-    registry_name: str | None = None
+    registry_name: ModelName | None = None
     repository: Repository
     workflow: WorkflowFile = "deploy-model.yml"
-    ref: str = "main"
-    # GitHub allows 25 inputs; five are ours.
-    inputs: dict[str, str] = Field(default_factory=dict, max_length=20)
+    ref: Line = "main"
+    inputs: Inputs = Field(default_factory=dict)
     metrics: dict[str, Literal["higher", "lower"]] = Field(default_factory=dict)
     environments: dict[Slug, ModelEnvironmentConfig | None] | None = None
 
@@ -145,7 +168,7 @@ class RepositoryConfig(Strict):
 class SlackConfig(Strict):
     """Where messages go."""
 
-    channel: str
+    channel: Channel
 
 
 class Configuration(Strict):
@@ -155,7 +178,7 @@ class Configuration(Strict):
     people: dict[Username, PersonConfig | None] = Field(default_factory=dict)
     teams: dict[Slug, TeamConfig] = Field(min_length=1)
     repositories: dict[Repository, RepositoryConfig] = Field(default_factory=dict)
-    models: dict[str, ModelConfig] = Field(min_length=1)
+    models: dict[ModelName, ModelConfig] = Field(min_length=1)
     slack: SlackConfig | None = None
 
     def environments_of(self, model: ModelConfig) -> list[EnvironmentConfig]:
@@ -210,8 +233,14 @@ class Configuration(Strict):
                     (("environments", index, "name"), f"{environment.name!r} is named twice")
                 )
             found += self._problems_of_rules(environment, ("environments", index))
+        registered: dict[str, str] = {}
         for name, model in self.models.items():
             found += self._problems_of_model(name, model, names)
+            other = registered.setdefault(model.registry_name or name, name)
+            if other != name:
+                found.append(
+                    (("models", name), f"it is the same registered model in MLflow as {other!r}")
+                )
         return found
 
     def _problems_of_model(
@@ -237,6 +266,7 @@ class Configuration(Strict):
                     )
                 if own is not None:
                     found += self._problems_of_rules(own, ("models", name, "environments", key))
+        aliases: dict[str, str] = {}
         for environment in self.environments_of(model):
             own = (model.environments or {}).get(environment.name)
             path: tuple[str | int, ...] = ("models", name)
@@ -246,6 +276,15 @@ class Configuration(Strict):
                     (
                         (*path, "workflow"),
                         f"{workflow!r} is not listed as a deploy workflow of {model.repository}",
+                    )
+                )
+            alias = (own and own.alias) or environment.alias
+            if alias and aliases.setdefault(alias, environment.name) != environment.name:
+                found.append(
+                    (
+                        path,
+                        f"{aliases[alias]} and {environment.name} share the alias {alias!r}; each "
+                        "needs its own",
                     )
                 )
             policy = self.policy_of(environment, own)

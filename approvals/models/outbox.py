@@ -16,6 +16,7 @@ class EffectKind(models.TextChoices):
 
     GATHER_FACTS = "gather_facts", "Gather the facts"
     DISPATCH = "dispatch", "Start the deployment workflow"
+    LOOK_UP = "look_up", "Look an unconfirmed workflow run up"
     SET_ALIAS = "set_alias", "Write the live version to the registry"
     ANNOUNCE = "announce", "Bring the message up to date"
 

@@ -16,6 +16,7 @@ from approvals.states import DeploymentStatus, EffectStatus, PromotionStatus
 SERVICES = {
     EffectKind.GATHER_FACTS: "MLflow or GitHub",
     EffectKind.DISPATCH: "GitHub",
+    EffectKind.LOOK_UP: "GitHub",
     EffectKind.SET_ALIAS: "MLflow",
     EffectKind.ANNOUNCE: "Slack",
 }

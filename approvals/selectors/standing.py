@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from django.db.models import Prefetch, QuerySet
 
 from approvals.models import Person, Promotion, Review
-from approvals.policies import Case, Policy, Vote, decide
-from approvals.services.cases import UNREADABLE, team_words, voter, why_not_counting
+from approvals.policies import Case, Policy, Vote, Voter, decide, whose_vote_counts
+from approvals.services.cases import UNREADABLE, team_words, voter
 from approvals.states import PromotionStatus
 
 
@@ -72,11 +72,11 @@ def case_from_rows(promotion: Promotion) -> Case:
     )
 
 
-def standing_of(promotion: Promotion, person: Person) -> Standing:
-    """Where a promotion of :func:`with_everything` stands, for ``person``."""
+def standing_of(promotion: Promotion, me: Voter) -> Standing:
+    """Where a promotion of :func:`with_everything` stands, for ``me``."""
     case = case_from_rows(promotion)
     decision = decide(case)
-    voted = any(vote.voter.id == person.pk for vote in case.votes)
+    voted = any(vote.voter.id == me.id for vote in case.votes)
     return Standing(
         promotion=promotion,
         needed=sum(row.requirement.count for row in decision.rows),
@@ -90,13 +90,14 @@ def standing_of(promotion: Promotion, person: Person) -> Standing:
         may_act=promotion.is_pending
         and bool(promotion.seal)
         and not voted
-        and why_not_counting(case, person) is None,
+        and whose_vote_counts(case, me) is None,
     )
 
 
 def standings(promotions: Iterable[Promotion], person: Person) -> list[Standing]:
     """Where each of these stands."""
-    return [standing_of(each, person) for each in promotions]
+    me = voter(person)
+    return [standing_of(each, me) for each in promotions]
 
 
 def waiting_for(person: Person) -> list[Standing]:

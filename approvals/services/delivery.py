@@ -45,23 +45,34 @@ class DispatchOrder:
 
 @transaction.atomic
 def begin_dispatch(
-    *, deployment_id: int, observed: ObservedFacts, now: datetime | None = None
+    *,
+    deployment_id: int,
+    observed: ObservedFacts,
+    again_after: int = 0,
+    now: datetime | None = None,
 ) -> DispatchOrder | None:
     """Check the grant against facts gathered just now and commit ``dispatching``.
 
-    Returns the order to post, or None when there is nothing to do: the deployment is not queued, or the
+    ``again_after`` is the number of dispatches after which a person ordered one more; it lets an
+    unconfirmed deployment be dispatched exactly once more.
+
+    Returns the order to post, or None when there is nothing to do: somebody else did it, or the
     facts differ from the sealed ones and it was stopped for that. Raises :class:`NotYet` while another
     deployment is under way at the target.
     """
     deployment = lock_deployment(deployment_id)
     promotion, target = deployment.promotion, deployment.target
     now = now or timezone.now()
-    if deployment.status != D.QUEUED or promotion.status != PromotionStatus.APPROVED:
+    due = D.UNCONFIRMED if again_after else D.QUEUED
+    if deployment.status != due or deployment.dispatches != again_after:
         return None
-    other = target.deployments.filter(status__in=ACTIVE_DEPLOYMENT).first()
+    if promotion.status != PromotionStatus.APPROVED:
+        return None
+    active = target.deployments.filter(status__in=ACTIVE_DEPLOYMENT)
+    other = active.exclude(pk=deployment.pk).first()
     if other is not None:
         raise NotYet(f"Waiting for the deployment of promotion {other.promotion_id}.")
-    if not deployment.dispatches and promotion.grant_lapses_at and promotion.grant_lapses_at <= now:
+    if not again_after and promotion.grant_lapses_at and promotion.grant_lapses_at <= now:
         close_deployment(
             deployment,
             D.CANCELLED,
@@ -183,6 +194,16 @@ def record_dispatch_refused(
 
 
 @transaction.atomic
+def postpone_dispatch(*, deployment_id: int, detail: str) -> None:
+    """GitHub clearly refused for now (a rate limit), nothing was started: the grant waits its turn again."""
+    deployment = lock_deployment(deployment_id)
+    if deployment.status == D.DISPATCHING:
+        dispatches = deployment.dispatches - 1
+        waits = D.UNCONFIRMED if dispatches else D.QUEUED
+        move_deployment(deployment, waits, detail=detail, dispatches=dispatches)
+
+
+@transaction.atomic
 def record_lookup_failed(*, deployment_id: int, detail: str) -> None:
     """The answer was ambiguous and the run has not turned up yet: say so on the page, go on looking."""
     deployment = lock_deployment(deployment_id)
@@ -231,11 +252,11 @@ def look_again(
     if not actor.is_active:
         raise Refused("inactive", "You may not, because your account is not active.")
     enqueue(
-        EffectKind.DISPATCH,
+        EffectKind.LOOK_UP,
         deployment.promotion,
         key=f"look:{now.timestamp():.0f}",
         now=now,
-        payload={"deployment": deployment.pk},
+        payload={"deployment": deployment.pk, "again_after": 0},
     )
     return deployment
 
@@ -255,7 +276,6 @@ def dispatch_again(
     reason = clean_reason(reason)
     if not reason:
         raise Refused("reason_missing", "Say how you know that no run was started.")
-    move_deployment(deployment, D.QUEUED, detail="")
     record(
         "deployment.dispatched_again",
         via=via,
@@ -266,10 +286,37 @@ def dispatch_again(
         reason=reason,
     )
     enqueue(
-        EffectKind.DISPATCH,
+        EffectKind.LOOK_UP,
         deployment.promotion,
-        key=str(deployment.dispatches + 1),
+        key=f"again:{deployment.dispatches}",
         now=now,
-        payload={"deployment": deployment.pk},
+        payload={"deployment": deployment.pk, "again_after": deployment.dispatches},
+    )
+    return deployment
+
+
+@transaction.atomic
+def give_up(
+    *, actor: Person, via: str, deployment_id: int, reason: str, now: datetime | None = None
+) -> Deployment:
+    """A person who may decide here settles that an unconfirmed deployment came to nothing.
+
+    The target is free for the next grant. Raises Refused.
+    """
+    deployment = lock_deployment(deployment_id)
+    now = now or timezone.now()
+    _unconfirmed_or_refuse(deployment, actor)
+    reason = clean_reason(reason)
+    if not reason:
+        raise Refused("reason_missing", "Say how you know that nothing was deployed.")
+    move_deployment(deployment, D.CANCELLED, detail=f"Given up: {reason}", finished_at=now)
+    record(
+        "deployment.given_up",
+        via=via,
+        actor=actor,
+        promotion=deployment.promotion,
+        now=now,
+        version=deployment.version.number,
+        reason=reason,
     )
     return deployment

@@ -20,6 +20,8 @@ LANES = {
     EffectKind.GATHER_FACTS: "facts:{promotion}",
     # Grants of one target are dispatched in the order in which they were given.
     EffectKind.DISPATCH: "dispatch:{target}",
+    # Not behind the grants that wait for this very deployment to be settled.
+    EffectKind.LOOK_UP: "look-up:{promotion}",
     EffectKind.SET_ALIAS: "alias:{target}",
     EffectKind.ANNOUNCE: "announce:{promotion}",
 }

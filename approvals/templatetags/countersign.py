@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import zlib
 from datetime import datetime, timedelta
 from typing import Any
@@ -68,6 +69,7 @@ def duration(run: WorkflowRun) -> str:
 
 
 @register.simple_tag
+@functools.lru_cache(maxsize=512)
 def icon(name: str, size: int = 16) -> SafeString:
     """An icon that only repeats what words say: hidden from assistive technology, never an error."""
     try:

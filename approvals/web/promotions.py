@@ -157,6 +157,10 @@ def _act(request: HttpRequest, shown: Promotion, form: dict[str, Any]) -> HttpRe
             lambda: services.dispatch_again(**delivery, reason=text),
             "It is dispatched once more, after one more look for a run.",
         ),
+        "give_up": (
+            lambda: services.give_up(**delivery, reason=text),
+            "Given up; the target is free for the next promotion.",
+        ),
     }
     verb, done = verbs.get(request.POST.get("action", ""), (None, ""))
     if verb is None:

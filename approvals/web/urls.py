@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from django.urls import path
+from django.urls import path, register_converter
+from django.urls.converters import StringConverter
 
 from approvals.web import catalogue, inbox, overview, people, promotions
 
+
+class NameConverter(StringConverter):
+    """A registered model's name: MLflow allows all but slashes and colons, PostgreSQL all but NUL."""
+
+    regex = r"[^/\x00]+"
+
+
+register_converter(NameConverter, "name")
+
 urlpatterns = [
     path("", overview.overview, name="overview"),
-    path("models/<str:name>/", catalogue.model, name="model"),
-    path("models/<str:name>/versions/<int:number>/", catalogue.version, name="version"),
+    path("models/<name:name>/", catalogue.model, name="model"),
+    path("models/<name:name>/versions/<int:number>/", catalogue.version, name="version"),
     path("promotions/<int:pk>/", promotions.promotion, name="promotion"),
     path("promotions/<int:pk>/facts/", promotions.facts, name="promotion_facts"),
     path("targets/<int:pk>/rollback/", catalogue.rollback, name="rollback"),

@@ -10,7 +10,7 @@ from urllib.parse import quote
 from github.Requester import Requester
 
 from approvals.services.delivery import DispatchOrder
-from integrations.errors import Rejected
+from integrations.errors import Rejected, Unavailable
 from integrations.github.client import NoAnswer, call, read
 
 # A run cannot be older than the dispatch that started it; clocks differ by this much at the most.
@@ -36,7 +36,8 @@ def workflow_digest(repository: str, workflow: str, ref: str) -> str:
 
 
 def post(order: DispatchOrder, by: Requester) -> Started:
-    """The one POST. Raises Rejected when GitHub clearly refused, Ambiguous for everything else."""
+    """The one POST. Raises Rejected when GitHub clearly refused, Unavailable when it clearly refused for
+    now (a rate limit; nothing was started), Ambiguous for everything else."""
     path = f"/repos/{order.repository}/actions/workflows/{quote(order.workflow)}/dispatches"
     body: dict[str, Any] = {"ref": order.ref, "inputs": order.inputs, "return_run_details": True}
     try:
@@ -49,6 +50,11 @@ def post(order: DispatchOrder, by: Requester) -> Started:
         raise Rejected(
             f"{order.repository} was renamed or moved ({answer.message}), and nothing was started. "
             "Configure its new name and ask again."
+        )
+    if answer.is_limited:
+        raise Unavailable(
+            f"GitHub's rate limit: {answer.message}. Nothing was started; it is tried again later.",
+            after=answer.wait,
         )
     if 400 <= answer.status < 500:
         raise Rejected(f"GitHub refused: {answer.message}. Nothing was started.")

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import mlflow.artifacts
 
+from approvals.wording import listed
 from integrations.errors import Rejected
 
 # Written into the download folder by some of MLflow's own download paths; not part of the artifact.
@@ -42,25 +43,44 @@ def hash_folder(root: Path) -> Hashed:
     return Hashed(f"sha256:{hashlib.sha256(''.join(lines).encode()).hexdigest()}", size)
 
 
-def declared_files(root: Path) -> list[str]:
-    """The files that the MLmodel file says belong to the model and that are missing."""
+# Where the flavors of MLflow 3 name a file or folder of the model (python_function, sklearn, onnx,
+# pytorch, tensorflow, shap ...). Their "code" and "env" name source code and environments.
+FILE_KEYS = {
+    "data",
+    "model_data",
+    "model_path",
+    "pickled_model",
+    "python_model",
+    "saved_model_dir",
+    "serialized_explainer",
+}
+
+
+def missing_files(root: Path) -> list[str]:
+    """What the MLmodel file says belongs to the model and is missing, one clause each."""
     import yaml
 
     mlmodel = root / "MLmodel"
     if not mlmodel.is_file():
-        return ["MLmodel"]
+        return ["MLmodel is missing"]
     try:
-        flavors = (yaml.safe_load(mlmodel.read_text(encoding="utf-8")) or {}).get("flavors", {})
-    except (yaml.YAMLError, UnicodeDecodeError, AttributeError):
-        return ["MLmodel (not readable)"]
-    named = {
-        value
-        for flavor in flavors.values()
-        if isinstance(flavor, dict)
-        for key, value in flavor.items()
-        if key in {"model_path", "pickled_model", "data", "model_data"} and isinstance(value, str)
-    }
-    return sorted(name for name in named if not (root / name).exists())
+        flavors = yaml.safe_load(mlmodel.read_text(encoding="utf-8"))["flavors"].values()
+    except (yaml.YAMLError, UnicodeDecodeError, AttributeError, KeyError, TypeError):
+        return ["MLmodel cannot be read"]
+    described = [flavor for flavor in flavors if isinstance(flavor, dict)]
+    # A python_function's own files: {name: {path, uri}}.
+    extra = [each for flavor in described for each in _items(flavor.get("artifacts"))]
+    named = [flavor.get(key) for flavor in described for key in FILE_KEYS]
+    named += [each.get("path") for each in extra if isinstance(each, dict)]
+    return [
+        f"{name} is missing"
+        for name in sorted({name for name in named if isinstance(name, str)})
+        if not (root / name).exists()
+    ]
+
+
+def _items(value: object) -> list[object]:
+    return list(value.values()) if isinstance(value, dict) else []
 
 
 def hash_artifacts(uri: str, tracking_uri: str) -> Hashed:
@@ -74,7 +94,7 @@ def hash_artifacts(uri: str, tracking_uri: str) -> Hashed:
                 artifact_uri=uri, dst_path=folder, tracking_uri=tracking_uri
             )
         )
-        missing = declared_files(root)
+        missing = missing_files(root)
         if missing:
-            raise Rejected(f"The artifacts are broken: {', '.join(missing)} is missing.")
+            raise Rejected(f"The artifacts are broken: {listed(missing)}.")
         return hash_folder(root)

@@ -23,7 +23,11 @@ PAGE_VERSIONS = 200
 # Concurrent creates can appear behind a watermark already passed.
 OVERLAP = timedelta(minutes=10)
 FULL_EVERY = timedelta(minutes=5)
+# A full listing comes in one page (MLflow gives up to 200,000): what moves between two pages would be
+# missed, and a version that is missed looks deleted.
+PAGE_FULL = 100_000
 RUNS_AT_ONCE = 500
+ENDED = ("FINISHED", "FAILED", "KILLED")
 GIT_COMMIT, GIT_BRANCH = "mlflow.source.git.commit", "mlflow.source.git.branch"
 
 
@@ -85,7 +89,7 @@ def _versions(
     found, token, requests = [], None, 0
     while True:
         page = client.search_model_versions(
-            max_results=PAGE_VERSIONS,
+            max_results=PAGE_FULL if full else PAGE_VERSIONS,
             order_by=["last_updated_timestamp DESC"],
             page_token=token,
         )
@@ -105,23 +109,22 @@ def _runs(client: Any, versions: Iterable[Any]) -> tuple[dict[str, Any], int]:
             deleted_at=None
         ).values_list("model__registry_name", "number", "updated_at", "run_status")
     }
-    wanted = {
-        each.run_id
-        for each in versions
-        if each.run_id
-        and known.get((each.name, int(each.version)))
-        != (moment(each.last_updated_timestamp), "FINISHED")
-    }
-    wanted |= set(
-        ModelVersion.objects.filter(deleted_at=None)
+    wanted = set(
+        ModelVersion.objects.filter(deleted_at=None, model__is_active=True)
         .exclude(run_id="")
-        .exclude(run_status__in=["FINISHED", "FAILED", "KILLED"])
+        .exclude(run_status__in=ENDED)
         .values_list("run_id", flat=True)
     )
+    for each in versions:
+        updated, run_status = known.get((each.name, int(each.version)), (None, ""))
+        if each.run_id and (
+            updated != moment(each.last_updated_timestamp) or run_status not in ENDED
+        ):
+            wanted.add(each.run_id)
     if not wanted:
         return {}, 0
-    experiments = [each.experiment_id for each in client.search_experiments(max_results=1000)]
-    requests, runs = 1, {}
+    experiments, requests = _experiments(client)
+    runs = {}
     ids = sorted(wanted)
     for start in range(0, len(ids), RUNS_AT_ONCE):
         quoted = ", ".join(f"'{each}'" for each in ids[start : start + RUNS_AT_ONCE])
@@ -132,6 +135,18 @@ def _runs(client: Any, versions: Iterable[Any]) -> tuple[dict[str, Any], int]:
         runs.update({run.info.run_id: run for run in page})
     _record_unfinished(runs, versions)
     return runs, requests
+
+
+def _experiments(client: Any) -> tuple[list[str], int]:
+    """The ids of all experiments: a search of runs without them finds nothing."""
+    found, token, requests = [], None, 0
+    while True:
+        page = client.search_experiments(max_results=PAGE_MODELS, page_token=token)
+        requests += 1
+        found += [each.experiment_id for each in page]
+        token = page.token
+        if not token:
+            return found, requests
 
 
 def _record_unfinished(runs: dict[str, Any], versions: Iterable[Any]) -> None:

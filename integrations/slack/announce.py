@@ -35,25 +35,37 @@ def deliver(promotion_id: int, *, attempts: int) -> None:
     message, _ = SlackMessage.objects.get_or_create(
         promotion=promotion, defaults={"channel": channel}
     )
+    if not message.ts:
+        message.channel = channel  # the configuration may have been mended since the last attempt
     content = render(promotion)
     fresh = digest(content)
     if message.ts and message.digest == fresh:
         return
     with slack() as client:
-        if not message.ts and attempts > 1:
+        edited = bool(message.ts) and _edit(client, message, content)
+        if not edited and attempts > 1:
             # An earlier attempt may have posted it before its answer was lost.
             message.ts = _posted_already(client, message.channel, promotion)
-        if message.ts:
-            try:
-                client.chat_update(channel=message.channel, ts=message.ts, **content)
-            except SlackApiError as error:
-                if code_of(error) not in GONE:
-                    raise
-                message.ts = ""
-        if not message.ts:
+            edited = bool(message.ts) and _edit(client, message, content)
+        if not edited:
             _post(client, message, promotion, content)
+        if not message.permalink:
+            link = client.chat_getPermalink(channel=message.channel, message_ts=message.ts)
+            message.permalink = link["permalink"]
     message.digest, message.updated_at = fresh, timezone.now()
     message.save()
+
+
+def _edit(client: WebClient, message: SlackMessage, content: dict[str, Any]) -> bool:
+    """Edit the message in place; False when somebody deleted it."""
+    try:
+        client.chat_update(channel=message.channel, ts=message.ts, **content)
+    except SlackApiError as error:
+        if code_of(error) not in GONE:
+            raise
+        message.permalink = ""
+        return False
+    return True
 
 
 def _post(
@@ -69,23 +81,26 @@ def _post(
     message.digest = ""
     # Kept at once: from here on the message is edited, never posted again.
     message.save()
-    link = client.chat_getPermalink(channel=message.channel, message_ts=message.ts)
-    message.permalink = link["permalink"]
 
 
 def _posted_already(client: WebClient, channel: str, promotion: Promotion) -> str:
     """The ts of this promotion's message, found by its metadata; empty when there is none."""
-    history = client.conversations_history(
-        channel=channel,
-        include_all_metadata=True,
-        oldest=str(promotion.requested_at.timestamp() - 60),
-        limit=200,
-    )
-    messages: list[dict[str, Any]] = history.get("messages", [])
-    for each in messages:
-        metadata = each.get("metadata") or {}
-        if metadata.get("event_type") == EVENT_TYPE and (
-            metadata.get("event_payload", {}).get("token") == promotion.token
-        ):
-            return str(each["ts"])
-    return ""
+    cursor = ""
+    while True:
+        page = client.conversations_history(
+            channel=channel,
+            include_all_metadata=True,
+            oldest=str(promotion.requested_at.timestamp() - 60),
+            limit=200,
+            cursor=cursor,
+        )
+        messages: list[dict[str, Any]] = page.get("messages", [])
+        for each in messages:
+            metadata = each.get("metadata") or {}
+            if metadata.get("event_type") == EVENT_TYPE and (
+                metadata.get("event_payload", {}).get("token") == promotion.token
+            ):
+                return str(each["ts"])
+        cursor = (page.get("response_metadata") or {}).get("next_cursor") or ""
+        if not cursor:
+            return ""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.client import HTTPException
 from urllib.error import URLError
 
 from django.conf import settings
@@ -13,6 +15,8 @@ from slack_sdk.errors import SlackApiError, SlackClientError
 from integrations.errors import Rejected, Unavailable, outside_transaction
 
 TOKEN_ERRORS = {"invalid_auth", "not_authed", "token_revoked", "token_expired", "account_inactive"}
+# What an administrator mends in Slack or in the configuration; the message is then still wanted.
+CHANNEL_ERRORS = {"channel_not_found", "not_in_channel", "is_archived", "missing_scope"}
 LATER_ERRORS = {
     "ratelimited",
     "rate_limited",
@@ -40,13 +44,14 @@ def slack(timeout: int = 10) -> Iterator[WebClient]:
         )
     except SlackApiError as error:
         raise translated(error) from error
-    except (SlackClientError, URLError, OSError, ValueError) as error:
+    except (SlackClientError, URLError, OSError, HTTPException, ValueError) as error:
         raise Unavailable(f"Slack could not be reached ({type(error).__name__}).") from error
 
 
 def code_of(error: SlackApiError) -> str:
-    """Slack's error code, such as ``channel_not_found``."""
-    return str(error.response.get("error", "")) if error.response is not None else ""
+    """Slack's error code, such as ``channel_not_found``; empty when the answer was not Slack's JSON."""
+    code = str(error.response.get("error", "")) if error.response is not None else ""
+    return code if re.fullmatch(r"[a-z0-9_]{1,60}", code) else ""
 
 
 def translated(error: SlackApiError) -> Exception:
@@ -61,4 +66,9 @@ def translated(error: SlackApiError) -> Exception:
         )
     if code in TOKEN_ERRORS:
         return Unavailable(f"Slack refused the token ({code}). Check SLACK_BOT_TOKEN.")
+    if code in CHANNEL_ERRORS:
+        return Unavailable(
+            f"Slack will not let us write there ({code}). Check the channel in the configuration, that "
+            "the app was invited to it, and the app's scopes."
+        )
     return Rejected(f"Slack said no: {code or status}.")

@@ -69,6 +69,8 @@ def person_of(user: SlackUser) -> Person:
             "Countersign does not know who you are. Link your account first (the address works once, "
             f"for 15 minutes): {link_address(user)}",
         )
+    if not identity.person.is_active:
+        raise Refused("inactive", "You may not, because your account is not active.")
     return identity.person
 
 

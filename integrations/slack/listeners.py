@@ -15,8 +15,10 @@ import structlog
 from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
-from slack_bolt import Ack, App, Respond
+from slack_bolt import Ack, App, BoltResponse
 from slack_bolt.authorization import AuthorizeResult
+from slack_bolt.error import BoltUnhandledRequestError
+from slack_sdk.webhook import WebhookClient
 
 from approvals import services
 from approvals.explain import explain
@@ -31,11 +33,12 @@ from integrations.slack import modals
 from integrations.slack.client import slack
 from integrations.slack.identities import link_address, person_of, user_of
 from integrations.slack.messages import address
+from integrations.slack.text import inert
 
 log = structlog.get_logger(__name__)
 Body = Mapping[str, Any]
-# trigger_id lives three seconds, and so does the person's patience.
-OPEN_VIEW_SECONDS = 2
+# trigger_id lives three seconds, and after three seconds Slack shows the person an error.
+PATIENCE_SECONDS = 2
 
 HELP = (
     "Requests appear in the channel; press *Approve*, *Reject* or *Details* there. "
@@ -58,7 +61,9 @@ def bolt_app() -> App:
         process_before_response=True,
         token_verification_enabled=False,
         ignoring_self_events_enabled=False,
+        raise_error_for_unhandled_request=True,
     )
+    app.error(failed)
     app.action("approve")(approve)
     app.action("reject")(open_modal(_reject_view))
     app.action("details")(open_modal(_details_view))
@@ -67,6 +72,15 @@ def bolt_app() -> App:
     app.view("rollback")(rollback_submitted)
     app.command("/countersign")(command)
     return app
+
+
+def failed(error: Exception) -> BoltResponse:
+    """What no listener is for (a message in the channel, another app's button) is answered quietly:
+    after a 404 Slack would show an error or send it again. An error of ours is a 500."""
+    if isinstance(error, BoltUnhandledRequestError):
+        return BoltResponse(status=200)
+    log.error("slack listener failed", exc_info=error)
+    return BoltResponse(status=500)
 
 
 def _button(body: Body) -> tuple[int, str]:
@@ -78,16 +92,19 @@ def _button(body: Body) -> tuple[int, str]:
         raise Refused("bad_button", "This button is not one that Countersign made.") from None
 
 
-def _private(respond: Respond, sentence: str) -> None:
+def _private(body: Body, sentence: str) -> None:
     """A private answer; where Slack does not take it, the press still changed nothing."""
     try:
-        respond(text=sentence, response_type="ephemeral", replace_original=False)
+        # Not bolt's own `respond`, which would wait for half a minute.
+        WebhookClient(body["response_url"], timeout=PATIENCE_SECONDS, retry_handlers=[]).send(
+            text=inert(sentence, 3000), response_type="ephemeral", replace_original=False
+        )
     except Exception as error:
         log.warning("private answer not delivered", error=type(error).__name__)
 
 
-def _refused(respond: Respond, refusal: Refused, promotion_id: int | None) -> None:
-    _private(respond, refusal.sentence)
+def _refused(body: Body, refusal: Refused, promotion_id: int | None) -> None:
+    _private(body, refusal.sentence)
     if promotion_id is not None:
         _refresh(promotion_id)
 
@@ -101,7 +118,7 @@ def _refresh(promotion_id: int) -> None:
         enqueue(EffectKind.ANNOUNCE, promotion, key=f"press:{now.timestamp():.0f}", now=now)
 
 
-def approve(ack: Ack, body: Body, respond: Respond) -> None:
+def approve(ack: Ack, body: Body) -> None:
     """The Approve button: one press, one review."""
     promotion_id = None
     try:
@@ -114,28 +131,28 @@ def approve(ack: Ack, body: Body, respond: Respond) -> None:
             seal=seal,
         )
     except Refused as refusal:
-        _refused(respond, refusal, promotion_id)
+        _refused(body, refusal, promotion_id)
     ack()
 
 
 ViewFor = Callable[[Body, Person], dict[str, Any]]
 
 
-def open_modal(view_for: ViewFor) -> Callable[[Ack, Body, Respond], None]:
+def open_modal(view_for: ViewFor) -> Callable[[Ack, Body], None]:
     """A listener that opens a dialog, or says privately why not."""
 
-    def listener(ack: Ack, body: Body, respond: Respond) -> None:
+    def listener(ack: Ack, body: Body) -> None:
         promotion_id = None
         try:
             promotion_id, _ = _button(body)
             view = view_for(body, person_of(user_of(body)))
-            with slack(timeout=OPEN_VIEW_SECONDS) as client:
+            with slack(timeout=PATIENCE_SECONDS) as client:
                 client.views_open(trigger_id=body["trigger_id"], view=view)
         except Refused as refusal:
-            _refused(respond, refusal, promotion_id)
+            _refused(body, refusal, promotion_id)
         except (Unavailable, Rejected) as error:
             log.warning("dialog not opened", error=str(error))
-            _private(respond, "Slack did not open the dialog. Please press again.")
+            _private(body, "Slack did not open the dialog. Please press again.")
         ack()
 
     return listener

@@ -12,7 +12,7 @@ from approvals.explain import Explanation, explain
 from approvals.models import Deployment, Person, Promotion
 from approvals.states import DeploymentStatus, PromotionStatus
 from integrations.models import SlackIdentity
-from integrations.slack.text import inert, link, moment, quoted
+from integrations.slack.text import inert, link, moment, mrkdwn, names, quoted
 
 Block = dict[str, Any]
 
@@ -50,13 +50,13 @@ def slack_ids(people: list[Person]) -> dict[int, str]:
 
 
 def _section(text: str) -> Block:
-    return {"type": "section", "text": {"type": "mrkdwn", "text": text[:3000]}}
+    return {"type": "section", "text": mrkdwn(text)}
 
 
 def _context(*texts: str) -> Block:
     return {
         "type": "context",
-        "elements": [{"type": "mrkdwn", "text": text[:2000]} for text in texts if text],
+        "elements": [mrkdwn(text) for text in texts if text],
     }
 
 
@@ -84,7 +84,7 @@ def metric_blocks(promotion: Promotion, most: int = MOST_METRICS) -> list[Block]
     rows = compare_metrics(candidate, live, promotion.target.model.metrics)
     if not rows:
         return [_context("The run logged no metrics.")]
-    fields = [{"type": "mrkdwn", "text": metric_line(row)[:2000]} for row in rows[:most]]
+    fields = [mrkdwn(metric_line(row), 2000) for row in rows[:most]]
     blocks: list[Block] = [{"type": "section", "fields": fields}]
     if len(rows) > most:
         blocks.append(_context(f"and {len(rows) - most} more metrics under Details"))
@@ -96,16 +96,16 @@ def requirement_lines(explained: Explanation) -> str:
     ids = slack_ids([person for row in explained.rows for person in row.could])
     lines = []
     for row in explained.rows:
+        approved = names([inert(str(person), 80) for person in row.approved])
         if not row.missing:
-            names = ", ".join(inert(str(person), 80) for person in row.approved)
-            lines.append(f":white_check_mark: *{inert(row.teams, 100)}*: approved by {names}")
+            lines.append(f":white_check_mark: *{inert(row.teams, 100)}*: approved by {approved}")
             continue
-        have = "".join(f"{inert(str(person), 80)} approved; " for person in row.approved)
-        could = ", ".join(
+        have = f"{approved} approved; " if approved else ""
+        could = [
             f"<@{ids[person.pk]}>" if person.pk in ids else inert(str(person), 80)
-            for person in row.could[:10]
-        )
-        who = f": {could}" if could else ": nobody is left who could"
+            for person in row.could
+        ]
+        who = f": {names(could, 'or')}" if could else ": nobody is left who could"
         lines.append(
             f":black_square_button: *{inert(row.teams, 100)}*: {have}{row.missing} more needed{who}"
         )

@@ -8,7 +8,7 @@ from typing import Any
 from approvals.explain import explain
 from approvals.models import ModelVersion, Person, Promotion, Target
 from integrations.slack.messages import address, metric_blocks, requirement_lines, title_of
-from integrations.slack.text import inert, link, quoted
+from integrations.slack.text import inert, link, mrkdwn, quoted
 
 View = dict[str, Any]
 
@@ -43,7 +43,7 @@ def _modal(callback: str, title: str, metadata: dict[str, Any], blocks: list[Vie
 
 
 def _text(text: str) -> View:
-    return {"type": "section", "text": {"type": "mrkdwn", "text": text[:3000]}}
+    return {"type": "section", "text": mrkdwn(text)}
 
 
 def reject(promotion: Promotion, seal: str) -> View:

@@ -2,20 +2,47 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
+from typing import Any
 
-from approvals.wording import day_and_time
+from approvals.wording import day_and_time, listed
+
+# Marks that turn the direction of the text after them: a name could disguise what follows it.
+_TURNING = dict.fromkeys([*range(0x202A, 0x202F), *range(0x2066, 0x206A)])
+_HALF_AN_ENTITY = re.compile(r"&[a-z]*$")
+# Slack's limit for the text of a section.
+SECTION = 3000
+MOST_NAMES = 10
 
 
 def inert(text: str, limit: int = 600) -> str:
-    """Escaped so that ``<!channel>`` or ``<@U…>`` in it is just text; at most ``limit`` characters."""
-    cut = text if len(text) <= limit else text[: limit - 1] + "…"
-    return cut.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    """Escaped so that ``<!channel>`` or ``<@U…>`` in it is just text; at most ``limit`` characters
+    as Slack counts them, which is after escaping."""
+    escaped = text.translate(_TURNING).replace("&", "&amp;")
+    escaped = escaped.replace("<", "&lt;").replace(">", "&gt;")
+    if len(escaped) <= limit:
+        return escaped
+    return f"{_HALF_AN_ENTITY.sub('', escaped[: limit - 1])}…"
 
 
 def quoted(text: str, limit: int = 600) -> str:
     """As a quotation, each line marked."""
     return "\n".join(f">{line}" for line in inert(text, limit).splitlines() or [""])
+
+
+def names(texts: list[str], last: str = "and") -> str:
+    """Names or mentions, inert already: ``a, b and c``, the first ten of many."""
+    rest = len(texts) - MOST_NAMES
+    return listed([*texts[:MOST_NAMES], f"{rest} more"] if rest > 0 else texts, last)
+
+
+def mrkdwn(text: str, limit: int = SECTION) -> dict[str, Any]:
+    """A text object. ``verbatim``: a bare ``@channel`` or ``#name`` that somebody wrote stays text;
+    what is too long is cut between lines, so that no mention or link is cut in two."""
+    if len(text) > limit:
+        text = f"{text[: limit - 2].rpartition(chr(10))[0]}\n…"
+    return {"type": "mrkdwn", "text": text, "verbatim": True}
 
 
 def link(url: str, label: str) -> str:

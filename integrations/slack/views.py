@@ -48,13 +48,13 @@ def events(request: HttpRequest) -> HttpResponse:
     timestamp = request.headers.get("X-Slack-Request-Timestamp", "")
     if not SIGNATURE.fullmatch(given) or not TIMESTAMP.fullmatch(timestamp):
         return _refuse("The signature headers are missing or malformed.")
-    verifier = SignatureVerifier(settings.SLACK_SIGNING_SECRET)
-    if not verifier.is_valid(request.body, timestamp, given):
-        return _refuse("The signature does not match or is older than five minutes.")
     try:
-        request.body.decode()
-    except UnicodeDecodeError:
-        return HttpResponse("The body is not UTF-8.\n", status=400)
+        body = request.body.decode()
+    except UnicodeDecodeError:  # the verifier would raise it, signed or not
+        return _refuse("The body is not UTF-8, so Slack has not signed it.")
+    verifier = SignatureVerifier(settings.SLACK_SIGNING_SECRET)
+    if not verifier.is_valid(body, timestamp, given):
+        return _refuse("The signature does not match or is older than five minutes.")
     if not _first_time(timestamp, given):
         return _refuse("This very request was received before.")
     return SlackRequestHandler(bolt_app()).handle(request)

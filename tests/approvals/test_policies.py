@@ -43,7 +43,9 @@ TABLE: list[tuple[str, tuple[Vote, ...], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("votes", "verdict"), [row[1:] for row in TABLE], ids=[row[0] for row in TABLE])
+@pytest.mark.parametrize(
+    ("votes", "verdict"), [row[1:] for row in TABLE], ids=[row[0] for row in TABLE]
+)
 def test_decision_table(votes: tuple[Vote, ...], verdict: str) -> None:
     assert decide(Case(LEAD_AND_RISK, ALICE.id, SEAL, votes)).verdict == verdict
 
@@ -66,15 +68,15 @@ def test_requester_counts_only_where_the_configuration_says_so() -> None:
 
 
 def test_a_policy_survives_its_snapshot() -> None:
-    policy = Policy(LEAD_AND_RISK, (Requirement(("leads", "risk"), 2),), True, ("engineers",), 60, 30)
+    policy = Policy(
+        LEAD_AND_RISK, (Requirement(("leads", "risk"), 2),), True, ("engineers",), 60, 30
+    )
     assert Policy.from_data(policy.as_data()) == policy
 
 
 teams = st.frozensets(st.sampled_from(["a", "b", "c"]), max_size=3)
 voters = st.lists(
-    st.builds(
-        Voter, st.integers(1, 9), teams, is_active=st.booleans(), is_machine=st.booleans()
-    ),
+    st.builds(Voter, st.integers(1, 9), teams, is_active=st.booleans(), is_machine=st.booleans()),
     max_size=8,
     unique_by=lambda voter: voter.id,
 )
@@ -114,9 +116,11 @@ def test_one_more_approval_never_unapproves(
 def test_each_person_fills_at_most_one_place(
     rows: tuple[Requirement, ...], people: list[Voter]
 ) -> None:
-    counted = [id_ for row in decide(
-        Case(rows, 0, SEAL, tuple(yes(person) for person in people))
-    ).rows for id_ in row.counted]
+    counted = [
+        id_
+        for row in decide(Case(rows, 0, SEAL, tuple(yes(person) for person in people))).rows
+        for id_ in row.counted
+    ]
     assert len(counted) == len(set(counted))
     able = {person.id for person in people if person.is_active and not person.is_machine}
     assert set(counted) <= able

@@ -111,7 +111,12 @@ class TestRequests:
 class TestReviews:
     @pytest.mark.parametrize(
         ("who", "code"),
-        [("alice", "requester"), ("mallory", "not_in_team"), ("ci", "machine"), ("dave", "not_in_team")],
+        [
+            ("alice", "requester"),
+            ("mallory", "not_in_team"),
+            ("ci", "machine"),
+            ("dave", "not_in_team"),
+        ],
     )
     @pytest.mark.parametrize("verdict", Verdict.values)
     def test_whoever_may_not(self, world: World, who: str, code: str, verdict: str) -> None:
@@ -145,7 +150,9 @@ class TestReviews:
 
     def test_rejection_without_reason(self, world: World) -> None:
         promotion = world.request()
-        refused("reason_missing", lambda: world.review(promotion, "bob", Verdict.REJECT, comment=" "))
+        refused(
+            "reason_missing", lambda: world.review(promotion, "bob", Verdict.REJECT, comment=" ")
+        )
 
     def test_before_the_facts_are_known(self, world: World) -> None:
         promotion = ask(world, world.version().pk)

@@ -20,10 +20,34 @@ from tests.world import World
 
 METRICS: dict[str, list[dict[str, str]]] = {
     "fraud-detector": [
-        {"accuracy": "0.9021", "auc": "0.9310", "recall": "0.711", "log_loss": "0.2481", "latency_ms": "11.2"},
-        {"accuracy": "0.9134", "auc": "0.9478", "recall": "0.742", "log_loss": "0.2210", "latency_ms": "12.9"},
-        {"accuracy": "0.9207", "auc": "0.9533", "recall": "0.771", "log_loss": "0.2054", "latency_ms": "14.1"},
-        {"accuracy": "0.9288", "auc": "0.9601", "recall": "0.798", "log_loss": "0.1907", "latency_ms": "13.0"},
+        {
+            "accuracy": "0.9021",
+            "auc": "0.9310",
+            "recall": "0.711",
+            "log_loss": "0.2481",
+            "latency_ms": "11.2",
+        },
+        {
+            "accuracy": "0.9134",
+            "auc": "0.9478",
+            "recall": "0.742",
+            "log_loss": "0.2210",
+            "latency_ms": "12.9",
+        },
+        {
+            "accuracy": "0.9207",
+            "auc": "0.9533",
+            "recall": "0.771",
+            "log_loss": "0.2054",
+            "latency_ms": "14.1",
+        },
+        {
+            "accuracy": "0.9288",
+            "auc": "0.9601",
+            "recall": "0.798",
+            "log_loss": "0.1907",
+            "latency_ms": "13.0",
+        },
     ],
     "churn-predictor": [
         {"auc": "0.871", "accuracy": "0.84", "log_loss": "0.39", "latency_ms": "6.1"},
@@ -65,7 +89,11 @@ class Scene(World):
                     "features": "merchant,amount,hour,country",
                 },
                 datasets=[
-                    {"name": "payments-2026", "digest": f"{number:03x}c9e1f0", "context": "training"},
+                    {
+                        "name": "payments-2026",
+                        "digest": f"{number:03x}c9e1f0",
+                        "context": "training",
+                    },
                     {"name": "holdout", "digest": "77aa01bc", "context": "evaluation"},
                 ],
             )
@@ -97,11 +125,16 @@ class Scene(World):
             "Shadow run since Monday showed no surprises; the finance team knows.",
         )
         self.review(
-            asked, "bob", comment="Calibration looks right, and the drift on tourists is gone.",
-            via=Via.SLACK, now=self.at(0.04),
+            asked,
+            "bob",
+            comment="Calibration looks right, and the drift on tourists is gone.",
+            via=Via.SLACK,
+            now=self.at(0.04),
         )
         SlackMessage.objects.create(
-            promotion=asked, channel="C0RELEASES", ts="1.2",
+            promotion=asked,
+            channel="C0RELEASES",
+            ts="1.2",
             permalink="http://127.0.0.1:8003/archives/C0RELEASES/p12",
         )
         # rejected
@@ -109,11 +142,16 @@ class Scene(World):
             versions["churn-predictor", 2], "staging", 4, "Smaller and quicker than version 1."
         )
         self.review(
-            rejected, "bob", Verdict.REJECT,
-            comment="AUC falls below what marketing was promised.", now=self.at(3.9),
+            rejected,
+            "bob",
+            Verdict.REJECT,
+            comment="AUC falls below what marketing was promised.",
+            now=self.at(3.9),
         )
         # blocked
-        blocked = self.ask(versions["credit-limit", 1], "staging", 0.02, "First version for staging.", seal=False)
+        blocked = self.ask(
+            versions["credit-limit", 1], "staging", 0.02, "First version for staging.", seal=False
+        )
         services.record_facts_problem(
             promotion_id=blocked.pk,
             problem="MLflow lists the artifact model.pkl, but it cannot be read: 404 Not Found.",
@@ -123,10 +161,14 @@ class Scene(World):
             status=EffectStatus.WAITING, attempts=3, last_error="Connection refused"
         )
         # under way
-        moving = self.approve(self.ask(versions["demand-forecast", 2], "production", 0.01, "RMSE down 11 %."))
+        moving = self.approve(
+            self.ask(versions["demand-forecast", 2], "production", 0.01, "RMSE down 11 %.")
+        )
         self.start(moving, 9001)
         # unconfirmed
-        lost = self.approve(self.ask(versions["demand-forecast", 2], "staging", 0.5, "Before production."))
+        lost = self.approve(
+            self.ask(versions["demand-forecast", 2], "staging", 0.5, "Before production.")
+        )
         services.begin_dispatch(deployment_id=lost.pk, observed=self.observed(lost.version))
         services.record_unconfirmed(
             deployment_id=lost.pk,
@@ -138,8 +180,14 @@ class Scene(World):
         services.record_run(facts=self.run_facts(failed, 9003, conclusion="failure"))
 
     def ask(
-        self, version: ModelVersion, environment: str, days: float, reason: str,
-        *, rollback: bool = False, seal: bool = True,
+        self,
+        version: ModelVersion,
+        environment: str,
+        days: float,
+        reason: str,
+        *,
+        rollback: bool = False,
+        seal: bool = True,
     ) -> Promotion:
         verb = services.request_rollback if rollback else services.request_promotion
         promotion = verb(
@@ -158,7 +206,9 @@ class Scene(World):
             now=self.at(days) + timedelta(seconds=3),
         )
 
-    def live(self, version: ModelVersion, environment: str, days: float, *, rollback: bool = False) -> None:
+    def live(
+        self, version: ModelVersion, environment: str, days: float, *, rollback: bool = False
+    ) -> None:
         reason = (
             "Complaints doubled since v2 went live; marketing asked for the former one."
             if rollback
@@ -176,11 +226,18 @@ class Scene(World):
             deployment_id=deployment.pk, observed=self.observed(version), now=later
         )
         services.record_dispatched(
-            deployment_id=deployment.pk, run_id=run, url=f"http://127.0.0.1:8002/runs/{run}", now=later
+            deployment_id=deployment.pk,
+            run_id=run,
+            url=f"http://127.0.0.1:8002/runs/{run}",
+            now=later,
         )
-        title = f"Deploy {version.model.name} v{version.number} to {environment} [{promotion.token}]"
+        title = (
+            f"Deploy {version.model.name} v{version.number} to {environment} [{promotion.token}]"
+        )
         times: dict[str, Any] = {
-            "created_at": later, "started_at": later, "updated_at": later + timedelta(seconds=74),
+            "created_at": later,
+            "started_at": later,
+            "updated_at": later + timedelta(seconds=74),
         }
         services.record_run(
             facts=self.run_facts(deployment, run, title=title, **times), now=times["updated_at"]
@@ -199,7 +256,10 @@ class Scene(World):
         services.record_dispatched(deployment_id=deployment.pk, run_id=run_id, url=url)
         run = services.record_run(
             facts=self.run_facts(
-                deployment, run_id, status="in_progress", conclusion="",
+                deployment,
+                run_id,
+                status="in_progress",
+                conclusion="",
                 title=f"Deploy {deployment.version} [{deployment.promotion.token}]",
             )
         )
@@ -221,9 +281,17 @@ class Scene(World):
         ):
             moment = self.at(4, 10 * index)
             WorkflowRun.objects.create(
-                repository=version.model.repository, run_id=500 + index, workflow=f"{kind}.yml", kind=kind,
+                repository=version.model.repository,
+                run_id=500 + index,
+                workflow=f"{kind}.yml",
+                kind=kind,
                 title=f"{kind.title()} {version.model.registry_name} v{version.number}",
-                status="completed", conclusion=conclusion, head_sha=version.git_commit,
-                head_branch="main", url=f"http://127.0.0.1:8002/runs/{500 + index}",
-                created_at=moment, started_at=moment, updated_at=moment + timedelta(seconds=95),
+                status="completed",
+                conclusion=conclusion,
+                head_sha=version.git_commit,
+                head_branch="main",
+                url=f"http://127.0.0.1:8002/runs/{500 + index}",
+                created_at=moment,
+                started_at=moment,
+                updated_at=moment + timedelta(seconds=95),
             )

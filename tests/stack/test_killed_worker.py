@@ -1,0 +1,118 @@
+"""A worker killed with SIGKILL anywhere on the path: exactly one run exists in the end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from django.db import connection
+from django.utils import timezone
+from pytest_django.fixtures import Settings
+
+from approvals import services
+from approvals.models import Deployment, Effect, ModelVersion
+from approvals.states import DeploymentStatus, Via
+from integrations.effects import HANDLERS
+from integrations.outbox import deliver_due
+from integrations.tasks import deliver_effects
+from tests.integrations.github_fixtures import GitHub, eventually, github
+from tests.integrations.registry import Registry, mlflow_server, registry
+from tests.integrations.test_dispatch import approved, quick, version
+from tests.world import World
+
+__all__ = ["github", "mlflow_server", "quick", "registry", "version"]
+pytestmark = [pytest.mark.xdist_group("mlflow")]
+D = DeploymentStatus
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+@contextmanager
+def worker(application: str, settings: Settings, log: Path, **more: str) -> Iterator[None]:
+    """A real Celery worker process on the test's database and broker, ended with its children."""
+    database = connection.settings_dict
+    where = quote(str(database["HOST"]), safe="")
+    user, password = database["USER"], quote(str(database["PASSWORD"] or ""), safe="")
+    port = f":{database['PORT']}" if database["PORT"] else ""
+    environment = {
+        **os.environ,
+        "DATABASE_URL": f"postgresql://{user}:{password}@{where}{port}/{database['NAME']}",
+        "GITHUB_API_URL": settings.GITHUB_API_URL,
+        "MLFLOW_TRACKING_URI": settings.MLFLOW_TRACKING_URI,
+        "SLACK_BOT_TOKEN": "",
+        "DISPATCH_LOOKUP_SECONDS": "2",
+        **more,
+    }
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "celery", "-A", application, "worker", "-c", "1"],
+            cwd=ROOT,
+            env=environment,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        yield
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait(timeout=10)
+
+
+def again(deployment: Deployment) -> Deployment:
+    return Deployment.objects.get(pk=deployment.pk)
+
+
+@pytest.mark.parametrize("point", ["before_commit", "before_post", "after_post"])
+def test_exactly_one_run(
+    committed_world: World,
+    version: ModelVersion,
+    github: GitHub,
+    registry: Registry,
+    settings: Settings,
+    tmp_path: Path,
+    point: str,
+) -> None:
+    deployment = approved(committed_world, version)
+    Effect.objects.filter(status="waiting").exclude(kind="dispatch").update(status="done")
+
+    def claimed_and_dead() -> bool:
+        deliver_effects.delay()
+        time.sleep(0.3)
+        effect = Effect.objects.get(kind="dispatch")
+        # The lease of a worker that is gone runs out, and is not renewed.
+        return bool(effect.claimed_until and effect.claimed_until < timezone.now())
+
+    with worker("tests.stack.doomed", settings, tmp_path / "doomed.log", DIE=point):
+        eventually(claimed_and_dead, 60)
+    began = {"before_commit": D.QUEUED}.get(point, D.DISPATCHING)
+    assert again(deployment).status == began
+    assert len(github.runs()) == (1 if point == "after_post" else 0)
+
+    def settled() -> bool:
+        # What the next worker does, here in this process.
+        Effect.objects.filter(status="waiting").update(due_at=timezone.now())
+        deliver_due(HANDLERS, seconds=5)
+        return again(deployment).status not in {D.QUEUED, D.DISPATCHING}
+
+    eventually(settled, 30)
+    if point == "before_post":
+        # Nobody can know that nothing was started but a person who looks.
+        assert again(deployment).status == D.UNCONFIRMED
+        services.dispatch_again(
+            actor=committed_world.person("bob"),
+            via=Via.BROWSER,
+            deployment_id=deployment.pk,
+            reason="GitHub shows no run with this token.",
+        )
+        eventually(settled, 30)
+    assert again(deployment).status == D.RUNNING
+    assert len(github.runs()) == 1
+    assert again(deployment).run_id == github.runs()[0]["id"]
