@@ -49,11 +49,13 @@ KINDS: dict[str, Kind] = {
     "deployment.cancelled": Kind("The deployment was cancelled: {detail}", "ban", "attention"),
     "deployment.stopped": Kind("{detail}", "octagon-alert", "bad"),
     "deployment.lapsed": Kind("{detail}", "timer-off", "attention"),
-    "deployment.unconfirmed": Kind("Unconfirmed: {detail}", "circle-help", "attention"),
+    "deployment.unconfirmed": Kind("Unconfirmed: {detail}", "circle-question-mark", "attention"),
     "deployment.dispatched_again": Kind(
         "{actor} had it dispatched again: {reason}", "refresh-cw", "attention"
     ),
-    "deployment.given_up": Kind("{actor} settled that it came to nothing: {reason}", "ban", "attention"),
+    "deployment.given_up": Kind(
+        "{actor} settled that it came to nothing: {reason}", "ban", "attention"
+    ),
     "registry.alias_set": Kind("MLflow's alias {alias} now points to v{version}{was}", "tag"),
     "configuration.applied": Kind("The configuration was applied: {changes}", "file-cog"),
     "slack.linked": Kind("{actor} linked their Slack account", "link"),

@@ -48,8 +48,10 @@ def configure_logging(*, json: bool, level: str) -> None:
             "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "structured"}},
             "root": {"handlers": ["stderr"], "level": level},
             "loggers": {
-                # bolt logs the whole body of badly signed requests at INFO , secrets of whoever mis-signed included.
+                # bolt logs the whole body of badly signed requests at INFO.
                 "slack_bolt.RequestVerification": {"level": "WARNING"},
+                # bolt warns that it ignores SLACK_BOT_TOKEN, which is just what is wanted.
+                "slack_bolt.App": {"level": "ERROR"},
                 # PyGithub's DEBUG logs print installation tokens.
                 "github": {"level": "WARNING"},
                 "urllib3": {"level": "WARNING"},

@@ -40,8 +40,23 @@ def ensure(now: datetime) -> None:
         [Poll(kind=kind, key=key, due_at=now) for kind, key in wanted - present],
         ignore_conflicts=True,
     )
-    for kind, key in present - wanted:
-        Poll.objects.filter(kind=kind, key=key).delete()
+    for poll in Poll.objects.all():
+        if (poll.kind, poll.key) not in wanted and not _wants_a_last_look(poll):
+            poll.delete()
+
+
+def _wants_a_last_look(poll: Poll) -> bool:
+    """A run whose end came by webhook is read once more, for the outcome of its last steps."""
+    if poll.kind != "run" or poll.failures > 3:
+        return False
+    repository, _, run_id = poll.key.partition("#")
+    ended = Deployment.objects.filter(
+        target__model__repository=repository, run_id=int(run_id), finished_at__isnull=False
+    )
+    finished_at = ended.values_list("finished_at", flat=True).first()
+    return finished_at is not None and (
+        poll.succeeded_at is None or poll.succeeded_at < finished_at
+    )
 
 
 @transaction.atomic

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from celery import shared_task
+from celery.signals import worker_ready
 from django.utils import timezone
 
 from approvals import services
@@ -29,6 +30,12 @@ def poll() -> None:
 def close_overdue() -> None:
     """Expire and lapse what ran out of time."""
     services.close_overdue()
+
+
+@worker_ready.connect
+def _first_heartbeat(**_: object) -> None:
+    """A worker that just started is alive at once, not ten seconds later."""
+    heartbeat.delay()
 
 
 @shared_task

@@ -28,8 +28,9 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def plain_static_files(settings: Settings) -> None:
-    """No manifest is collected for tests."""
+def plain_static_files(settings: Settings, tmp_path: Path) -> None:
+    """No manifest is collected for tests; whitenoise warns about a missing folder."""
+    settings.STATIC_ROOT = tmp_path
     settings.STORAGES = {
         **settings.STORAGES,
         "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},

@@ -99,6 +99,8 @@ def _place(root: yaml.Node | None, loc: tuple[Any, ...]) -> tuple[str, int]:
     """The dotted key and 1-based line of a place; steps that pydantic adds for itself are left out."""
     node, line, keys = root, (root.start_mark.line + 1 if root else 1), []
     for step in loc:
+        if step == "[key]":  # pydantic's word for "the key itself"
+            continue
         found: yaml.Node | None = None
         if isinstance(node, yaml.MappingNode):
             for key, value in node.value:

@@ -21,9 +21,7 @@ from approvals.models import (
 from approvals.policies import Policy
 from approvals.selectors.standing import with_everything
 from approvals.services.cases import team_words
-
-# One place that knows which checks a request will meet, so that the page can say them beforehand.
-from approvals.services.promotions import _policy_or_refuse, _refuse_requester, _refuse_version
+from approvals.services.promotions import refuse_request
 from approvals.services.refusal import Refused
 from approvals.states import DeploymentStatus, PromotionKind, PromotionStatus, WorkflowKind
 from approvals.wording import listed
@@ -156,21 +154,12 @@ def _words(text: str) -> str:
     return rf"(^|[^[:alnum:]_.-]){re.escape(text)}(?![[:alnum:]_]|[.-][[:alnum:]])"
 
 
-def why_not_ask(person: Person, target: Target, version: ModelVersion, kind: str) -> str:
+def why_not_ask(person: Person, target: Target, version: ModelVersion, kind: PromotionKind) -> str:
     """Why this cannot be asked now, in the verb's own words; an empty text where it can."""
     try:
-        _refuse_requester(person, _policy_or_refuse(target))
-        _refuse_version(target, version)
+        refuse_request(actor=person, target=target, version=version, kind=kind)
     except Refused as refused:
         return refused.sentence
-    waiting = target.promotions.filter(
-        kind=kind, version=version, status=PromotionStatus.PENDING
-    ).first()
-    if waiting is not None:
-        return (
-            f"{version} is already waiting for approval in {target.environment.name} "
-            f"(promotion {waiting.pk})."
-        )
     return ""
 
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from django.db.models import Prefetch, QuerySet
 
 from approvals.models import Person, Promotion, Review
-from approvals.policies import Case, Policy, Vote, Voter, decide, whose_vote_counts
-from approvals.services.cases import UNREADABLE, team_words, voter
+from approvals.policies import Voter, decide, whose_vote_counts
+from approvals.services.cases import case_of, team_words, voter
 from approvals.states import PromotionStatus
 
 
@@ -47,34 +47,9 @@ def with_everything(promotions: QuerySet[Promotion]) -> QuerySet[Promotion]:
     )
 
 
-def case_from_rows(promotion: Promotion) -> Case:
-    """The case of a promotion whose reviews were fetched with it."""
-    blockers = [promotion.problem] if promotion.problem else []
-    try:
-        policy = Policy.from_data(promotion.policy)
-        requirements = policy.requirements(rollback=promotion.is_rollback)
-        requester_may_approve = promotion.is_rollback and policy.rollback_requester_may_approve
-    except (KeyError, TypeError, ValueError):
-        requirements, requester_may_approve = (), False
-        blockers.append(UNREADABLE)
-    votes = tuple(
-        Vote(voter(each.person), each.verdict, each.seal)
-        for each in promotion.reviews.all()
-        if each.voided_at is None
-    )
-    return Case(
-        requirements=requirements,
-        requester_id=promotion.requester_id,
-        seal=promotion.seal,
-        votes=votes,
-        requester_may_approve=requester_may_approve,
-        blockers=tuple(blockers),
-    )
-
-
 def standing_of(promotion: Promotion, me: Voter) -> Standing:
     """Where a promotion of :func:`with_everything` stands, for ``me``."""
-    case = case_from_rows(promotion)
+    case = case_of(promotion)
     decision = decide(case)
     voted = any(vote.voter.id == me.id for vote in case.votes)
     return Standing(

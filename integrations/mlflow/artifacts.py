@@ -7,17 +7,22 @@ by path, one line ``<sha256 hex>  <path>\\n``; the digest is ``sha256:`` and the
 from __future__ import annotations
 
 import hashlib
+import re
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import mlflow.artifacts
+from mlflow.exceptions import MlflowException
 
 from approvals.wording import listed
 from integrations.errors import Rejected
 
 # Written into the download folder by some of MLflow's own download paths; not part of the artifact.
 NOT_ARTIFACTS = {"registered_model_meta"}
+
+FAILED_FILE = re.compile(r"##### File (.+?) #####")
+NOT_THERE = re.compile(r"\b404\b|RESOURCE_DOES_NOT_EXIST|NoSuchKey|No such file")
 
 
 @dataclass(frozen=True)
@@ -83,17 +88,36 @@ def _items(value: object) -> list[object]:
     return list(value.values()) if isinstance(value, dict) else []
 
 
+def _download(uri: str, tracking_uri: str, folder: str) -> Path:
+    """Raises Rejected when all that fails is not there; other failures are left to the caller."""
+    try:
+        return Path(
+            mlflow.artifacts.download_artifacts(
+                artifact_uri=uri, dst_path=folder, tracking_uri=tracking_uri
+            )
+        )
+    except FileNotFoundError as error:
+        raise Rejected(
+            f"The artifacts are broken: {error.filename or uri} is not there."
+        ) from error
+    except MlflowException as error:
+        # MLflow puts several failures into one text: "##### File <name> #####", then what happened.
+        _, *parts = FAILED_FILE.split(str(error))
+        names, reasons = parts[::2], parts[1::2]
+        if names and all(NOT_THERE.search(reason) for reason in reasons):
+            raise Rejected(
+                f"The artifacts are broken: MLflow does not find {listed(sorted(names))}."
+            ) from error
+        raise
+
+
 def hash_artifacts(uri: str, tracking_uri: str) -> Hashed:
     """Download the artifacts of ``uri`` into a temporary folder and hash them.
 
     Raises Rejected when files are missing, so that nobody relies on a version that cannot be loaded.
     """
     with tempfile.TemporaryDirectory(prefix="countersign-") as folder:
-        root = Path(
-            mlflow.artifacts.download_artifacts(
-                artifact_uri=uri, dst_path=folder, tracking_uri=tracking_uri
-            )
-        )
+        root = _download(uri, tracking_uri, folder)
         missing = missing_files(root)
         if missing:
             raise Rejected(f"The artifacts are broken: {listed(missing)}.")

@@ -57,7 +57,10 @@ def events(request: HttpRequest) -> HttpResponse:
         return _refuse("The signature does not match or is older than five minutes.")
     if not _first_time(timestamp, given):
         return _refuse("This very request was received before.")
-    return SlackRequestHandler(bolt_app()).handle(request)
+    try:
+        return SlackRequestHandler(bolt_app()).handle(request)
+    except ValueError:  # bolt parses the JSON outside of its own error handling
+        return HttpResponse("The body is not one that Slack sends.\n", status=400)
 
 
 def _first_time(timestamp: str, given: str) -> bool:

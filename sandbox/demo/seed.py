@@ -84,11 +84,14 @@ def _wait_for(what: str, condition: Callable[[], bool]) -> None:
 
 
 def _request(model: str, number: int, environment: str, who: str, why: str) -> int | None:
-    """Ask, unless this version was asked for here before; the promotion's id."""
+    """Ask, unless it was asked for before; the promotion's id, None when that came to its end."""
     target = Target.objects.get(model__name=model, environment__name=environment)
     version = ModelVersion.objects.get(model__name=model, number=number, deleted_at=None)
-    if Promotion.objects.filter(target=target, version=version).exists():
-        return None
+    earlier = Promotion.objects.filter(target=target, version=version).first()
+    if earlier is not None:
+        deployment = getattr(earlier, "deployment", None)
+        under_way = earlier.is_pending or (deployment is not None and deployment.is_open)
+        return earlier.pk if under_way else None
     promotion = services.request_promotion(
         actor=Person.objects.get(username=who),
         via=Via.COMMAND,

@@ -21,7 +21,7 @@ from tests import openapi
 REPOSITORY = "acme/ml-models"
 DEPLOY = """
 name: Deploy a model
-run-name: Deploy ${{ inputs.model }} v${{ inputs.version }} to ${{ inputs.environment }} [${{ inputs.countersign }}]
+run-name: Deploy ${{ inputs.model }} v${{ inputs.version }} [${{ inputs.countersign }}]
 on:
   workflow_dispatch:
     inputs:

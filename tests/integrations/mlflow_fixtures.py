@@ -57,7 +57,7 @@ def counting_proxy(upstream: str) -> Iterator[CountingProxy]:
                     status, body = error.code, error.read()
             _answer(self, status, body)
 
-        do_GET = do_POST = do_DELETE = _pass_on
+        do_GET = do_POST = do_DELETE = _pass_on  # noqa: N815 - the library's names
 
         def log_message(self, format: str, *args: object) -> None:
             """Quiet."""
@@ -76,7 +76,7 @@ def answering(status: int, body: bytes, content_type: str = "application/json") 
             self.rfile.read(int(self.headers.get("Content-Length") or 0))
             _answer(self, status, body, content_type)
 
-        do_GET = do_POST = _give
+        do_GET = do_POST = _give  # noqa: N815 - the library's names
 
         def log_message(self, format: str, *args: object) -> None:
             """Quiet."""

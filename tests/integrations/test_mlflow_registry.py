@@ -41,6 +41,14 @@ class Follower:
     def register(self, **metrics: float) -> int:
         return self.registry.register(self.name, metrics=metrics)
 
+    def under_way(self) -> str:
+        """Version 1, whose run has not ended; the run's id."""
+        run = self.client.create_run("0")
+        self.client.create_registered_model(self.name)
+        source = f"{run.info.artifact_uri}/model"
+        self.client.create_model_version(self.name, source, run_id=run.info.run_id)
+        return str(run.info.run_id)
+
     def version(self, number: int = 1) -> ModelVersion:
         return ModelVersion.objects.get(
             model__registry_name=self.name, number=number, deleted_at=None
@@ -125,9 +133,7 @@ def test_a_new_version_a_tag_and_an_alias(follower: Follower) -> None:
 
 def test_a_run_that_finishes_moves_no_clock_of_its_version(follower: Follower) -> None:
     client = follower.client
-    client.create_registered_model(follower.name)
-    run_id = client.create_run("0").info.run_id
-    client.create_model_version(follower.name, "runs:/x/model", run_id=run_id)
+    run_id = follower.under_way()
     follower.sync(full=True)
     assert not follower.version().is_finished
     # So much later that the listing of new versions would not show it any more.
@@ -143,11 +149,7 @@ def test_a_run_that_finishes_moves_no_clock_of_its_version(follower: Follower) -
 
 @pytest.mark.parametrize("status", ["FAILED", "KILLED"])
 def test_a_run_that_failed_is_not_asked_about_for_ever(follower: Follower, status: str) -> None:
-    client = follower.client
-    client.create_registered_model(follower.name)
-    run_id = client.create_run("0").info.run_id
-    client.set_terminated(run_id, status=status)
-    client.create_model_version(follower.name, "runs:/x/model", run_id=run_id)
+    follower.client.set_terminated(follower.under_way(), status=status)
     follower.sync(full=True)
     assert follower.version().run_status == status and not follower.version().is_finished
     assert follower.sync().requests == 2
@@ -155,7 +157,7 @@ def test_a_run_that_failed_is_not_asked_about_for_ever(follower: Follower, statu
 
 def test_a_version_without_a_run(follower: Follower) -> None:
     follower.client.create_registered_model(follower.name)
-    follower.client.create_model_version(follower.name, "mlflow-artifacts:/somewhere")
+    follower.client.create_model_version(follower.name, "s3://somewhere/model")
     follower.sync(full=True)
     assert follower.version().run_id == "" and follower.version().is_finished
     assert follower.sync().requests == 2
@@ -260,7 +262,7 @@ class TestArtifacts:
         [
             ({"model.pkl"}, "The artifacts are broken: model.pkl is missing."),
             ({"MLmodel"}, "The artifacts are broken: MLmodel is missing."),
-            (set(FILES), "The artifacts are broken: MLmodel is missing."),
+            (set(FILES), "The artifacts are broken: MLflow does not find model."),
         ],
     )
     def test_broken(
@@ -294,6 +296,7 @@ def test_aliases(follower: Follower, mlflow_server: str, settings: Settings) -> 
         settings.MLFLOW_TRACKING_URI = proxy.url
         assert aliases.set_alias(name, "champion", 2) == 2
         assert [path.rsplit("/", 1)[1] for path in proxy.paths] == ["alias"], "read, not written"
+    settings.MLFLOW_TRACKING_URI = mlflow_server
     with pytest.raises(Rejected):
         aliases.set_alias(name, "champion", 9)
     assert aliases.read_alias(name, "champion") == 2

@@ -8,7 +8,7 @@ import pytest
 from django.utils import timezone
 
 from approvals import services
-from approvals.models import Deployment, Membership, Person, Promotion, Team
+from approvals.models import Deployment, Membership, ModelVersion, Person, Promotion, Team
 from approvals.states import PromotionStatus, Via
 from integrations.models import SlackIdentity
 from integrations.slack import modals
@@ -123,7 +123,9 @@ def test_the_dialogs(world: World) -> None:
     blockkit.validate_view(modals.reject(promotion, promotion.seal))
     blockkit.validate_view(modals.details(promotion, world.person("carol")))
     target = world.target()
-    view = modals.rollback(target, [world.version(n) for n in range(1, 104)])
+    model = target.model
+    versions = [ModelVersion(pk=n, model=model, number=n) for n in range(1, 104)]
+    view = modals.rollback(target, versions)
     blockkit.validate_view(view)
     assert len(view["blocks"][1]["element"]["options"]) == 100
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import urlsplit
 
 import pytest
 from django.db import connection
@@ -37,13 +37,10 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 @contextmanager
 def worker(application: str, settings: Settings, log: Path, **more: str) -> Iterator[None]:
     """A real Celery worker process on the test's database and broker, ended with its children."""
-    database = connection.settings_dict
-    where = quote(str(database["HOST"]), safe="")
-    user, password = database["USER"], quote(str(database["PASSWORD"] or ""), safe="")
-    port = f":{database['PORT']}" if database["PORT"] else ""
+    name = connection.settings_dict["NAME"]
     environment = {
         **os.environ,
-        "DATABASE_URL": f"postgresql://{user}:{password}@{where}{port}/{database['NAME']}",
+        "DATABASE_URL": urlsplit(os.environ["DATABASE_URL"])._replace(path=f"/{name}").geturl(),
         "GITHUB_API_URL": settings.GITHUB_API_URL,
         "MLFLOW_TRACKING_URI": settings.MLFLOW_TRACKING_URI,
         "SLACK_BOT_TOKEN": "",

@@ -3,21 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 from django.test import Client
-from pytest_django.fixtures import Settings
 
 from tests.world import World
 
 Browser = Callable[[str], Client]
-
-
-@pytest.fixture(autouse=True)
-def static_folder(settings: Settings, tmp_path: Path) -> None:
-    """Whitenoise warns about a missing folder; nothing is collected for tests."""
-    settings.STATIC_ROOT = tmp_path
 
 
 @pytest.fixture

@@ -18,5 +18,7 @@ class Command(BaseCommand):
         """Report the number of events, or where the chain breaks."""
         result = verify_history()
         if result.broken_at is not None:
-            raise CommandError(f"The history does not verify: event {result.broken_at} was changed.")
+            raise CommandError(
+                f"The history does not verify: event {result.broken_at} was changed."
+            )
         self.stdout.write(f"The history verifies: {result.events} events.")

@@ -1,0 +1,80 @@
+"""The whole product as ``make run`` starts it, on free ports and a fresh data folder."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+PORTS = ("PORT", "MLFLOW_PORT", "GITHUB_PORT", "SLACK_PORT")
+READY = "Countersign is ready"
+START_SECONDS = 400
+# What tests.plugin set for this process; the product must find its own.
+OURS = ("DATABASE_URL", "REDIS_URL", "EFFECT_LEASE_SECONDS", "LOG_LEVEL", "COUNTERSIGN_TEST_READY")
+
+
+@dataclass(frozen=True)
+class Product:
+    """Where everything answers."""
+
+    web: str
+    mlflow: str
+    github: str
+    slack: str
+    data: Path
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that were free a moment ago, all different."""
+    with ExitStack() as stack:
+        sockets = [
+            stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)
+        ]
+        return [each.getsockname()[1] for each in sockets]
+
+
+@contextmanager
+def running(data: Path) -> Iterator[Product]:
+    """Start as the README says, wait for the block that says it is ready, stop with Ctrl-C's signal."""
+    ports = dict(zip(PORTS, free_ports(4), strict=True))
+    environment = {key: value for key, value in os.environ.items() if key not in OURS}
+    environment |= {name: str(port) for name, port in ports.items()}
+    environment["COUNTERSIGN_VAR"] = str(data)
+    log = data.parent / "run.log"
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "sandbox.run"],
+            cwd=ROOT,
+            env=environment,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        _wait(process, log)
+        web, mlflow, github, slack = (f"http://127.0.0.1:{port}" for port in ports.values())
+        yield Product(web, mlflow, github, slack, data)
+    finally:
+        process.send_signal(signal.SIGINT)
+        try:
+            code = process.wait(timeout=40)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
+    assert code == 0, log.read_text()[-3000:]
+
+
+def _wait(process: subprocess.Popen[bytes], log: Path) -> None:
+    until = time.monotonic() + START_SECONDS
+    while READY not in log.read_text(errors="replace"):
+        assert process.poll() is None, log.read_text(errors="replace")[-3000:]
+        assert time.monotonic() < until, log.read_text(errors="replace")[-3000:]
+        time.sleep(0.3)

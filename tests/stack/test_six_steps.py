@@ -1,0 +1,273 @@
+"""What a new user does, in a real browser against everything that ``make run`` starts."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+
+from tests.stack.product import Product, running
+
+CHROMIUM = Path(os.environ.get("CHROMIUM", "/usr/bin/chromium"))
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+# A deployment really runs: checkout, fetch, smoke test, switch.
+DEPLOYMENT_MS = 90_000
+REASON = "It catches more fraud, at the price of a few milliseconds."
+
+pytestmark = [
+    pytest.mark.stack,
+    pytest.mark.skipif(
+        not CHROMIUM.exists(),
+        reason=f"no Chromium at {CHROMIUM}: install Debian's package chromium to run the browser test",
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def product() -> Iterator[Product]:
+    # Not one of pytest's folders: PostgreSQL, which never runs as root, has to get at its data.
+    with (
+        tempfile.TemporaryDirectory(prefix="countersign-product-") as folder,
+        running(Path(folder) / "var") as product,
+    ):
+        yield product
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+class Desk:
+    """Everybody's browser, the console errors in them, and the screenshots."""
+
+    def __init__(self, chromium: Browser, product: Product) -> None:
+        self.chromium, self.product = chromium, product
+        self.errors: list[str] = []
+        self.folder = os.environ.get("SHOTS")
+        self.contexts: list[BrowserContext] = []
+
+    def page(self, *, phone: bool = False) -> Page:
+        size = {"width": 390, "height": 844} if phone else {"width": 1280, "height": 900}
+        context = self.chromium.new_context(viewport=size)  # type: ignore[arg-type]
+        self.contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(20_000)
+        page.on(
+            "console",
+            lambda message: (
+                self.errors.append(f"{message.text} {message.location}")
+                if message.type == "error"
+                else None
+            ),
+        )
+        return page
+
+    def sign_in(self, name: str, *, phone: bool = False) -> Page:
+        page = self.page(phone=phone)
+        page.goto(self.product.web)
+        page.get_by_role("button", name=f"Continue as {name}").click()
+        expect(page.get_by_role("heading", level=1)).to_be_visible()
+        return page
+
+    def slack(self, name: str, *, phone: bool = False) -> Page:
+        page = self.page(phone=phone)
+        page.goto(f"{self.product.slack}/?as={name}")
+        return page
+
+    def shot(self, page: Page, name: str) -> None:
+        if self.folder:
+            # Hiding the caret would inject a style, which the Content-Security-Policy rightly refuses.
+            path = Path(self.folder) / f"{name}.png"
+            page.screenshot(path=path, full_page=True, caret="initial")
+
+
+@pytest.fixture
+def desk(chromium: Browser, product: Product) -> Iterator[Desk]:
+    desk = Desk(chromium, product)
+    yield desk
+    for context in desk.contexts:
+        context.close()
+
+
+def live(product: Product, environment: str = "production") -> dict[str, str]:
+    """What the deploy script put into the serving folder."""
+    served = product.data / "serving" / environment / "fraud-detector" / "current" / "served.json"
+    found: dict[str, str] = json.loads(served.read_text())
+    return found
+
+
+def champion(product: Product) -> str:
+    with requests.Session() as session:
+        session.trust_env = False
+        answer = session.get(
+            f"{product.mlflow}/api/2.0/mlflow/registered-models/alias",
+            params={"name": "fraud-detector", "alias": "champion"},
+            timeout=10,
+        )
+        return str(answer.json()["model_version"]["version"])
+
+
+def deploy_runs(product: Product, token: str) -> int:
+    """Runs on GitHub whose title carries the promotion's token."""
+    secrets = json.loads((product.data / "secrets.json").read_text())
+    with requests.Session() as session:
+        session.trust_env = False
+        answer = session.get(
+            f"{product.github}/repos/acme/ml-models/actions/runs?per_page=100",
+            headers={"Authorization": f"Bearer {secrets['GITHUB_TOKEN']}"},
+            timeout=10,
+        )
+        return sum(token in run["display_title"] for run in answer.json()["workflow_runs"])
+
+
+def test_the_six_steps(desk: Desk, product: Product) -> None:
+    # 1. alice sees the models and environments, and which version is live where.
+    alice = desk.sign_in("alice")
+    cell = alice.locator('[data-model="fraud-detector"][data-environment="production"]')
+    expect(cell).to_have_attribute("data-live-version", "1")
+    for model in ("churn-predictor", "demand-forecast", "credit-limit"):
+        expect(alice.locator(f'[data-model="{model}"]').first).to_be_visible()
+    desk.shot(alice, "1-overview")
+
+    # 2. She opens version 2: metrics beside the live version's, lineage, pipeline runs; she asks.
+    alice.goto(f"{product.web}/models/fraud-detector/versions/2/?environment=production")
+    main = alice.get_by_role("main")
+    for words in ("accuracy", "auc", "better", "fraud", "CI", "alice"):
+        expect(main).to_contain_text(words)
+    desk.shot(alice, "2-version")
+    alice.locator("textarea[name=reason]").fill(REASON)
+    alice.get_by_role("button", name="Ask for promotion to production").click()
+    alice.wait_for_url(re.compile(r"/promotions/\d+/"))
+    promotion_url = alice.url
+    status = alice.locator("[data-promotion-status]").first
+    expect(status).to_have_attribute("data-promotion-status", "pending")
+    desk.shot(alice, "2-asked")
+
+    # 3. bob approves in Slack; the message shows who has and who is missing; mallory may not.
+    bob = desk.slack("bob")
+    theirs = bob.locator(
+        "[data-message-ts]", has_text="Promote fraud-detector v2 to production"
+    ).last
+    expect(theirs).to_contain_text(REASON)
+    expect(theirs).to_contain_text("ml-leads: 1 more needed")
+    theirs.get_by_role("button", name="Approve").click()
+    expect(theirs).to_contain_text("ml-leads: approved by Bob Brandt")
+    expect(theirs).to_contain_text("risk: 1 more needed")
+    desk.shot(bob, "3-slack-approved")
+    mallory = desk.slack("mallory", phone=True)
+    hers = mallory.locator("[data-message-ts]", has_text="Promote fraud-detector v2").last
+    hers.get_by_role("button", name="Approve").click()
+    private = mallory.locator("[data-ephemeral]").last
+    expect(private).to_contain_text("You may not, because")
+    desk.shot(mallory, "3-slack-refused")
+    expect(bob.locator("[data-ephemeral]")).to_have_count(0)
+
+    # 4. carol finds it in the inbox, on her phone, and approves; it is deployed.
+    carol = desk.sign_in("carol", phone=True)
+    carol.goto(f"{product.web}/inbox/")
+    desk.shot(carol, "4-inbox")
+    carol.get_by_role("main").get_by_role("link", name=re.compile("fraud-detector")).first.click()
+    carol.wait_for_url(promotion_url)
+    carol.get_by_role("button", name="Approve", exact=True).click()
+    running_ = carol.locator('[data-deployment-status="running"]')
+    expect(running_.first).to_be_visible(timeout=DEPLOYMENT_MS)
+    desk.shot(carol, "4-running")
+    done = alice.locator('[data-deployment-status="succeeded"]').first
+    expect(done).to_be_visible(timeout=DEPLOYMENT_MS)  # alice's page followed it by itself
+    expect(theirs).to_contain_text("Live", timeout=20_000)
+    expect(alice.get_by_role("main")).to_contain_text("champion now points to v2", timeout=20_000)
+    desk.shot(alice, "4-live")
+    desk.shot(bob, "4-slack-live")
+    served = live(product)
+    assert served["version"] == "2"
+    assert champion(product) == "2"
+    assert deploy_runs(product, served["countersign"]) == 1
+
+    # 5. The timeline: who asked, approved, what ran, what changed, with links.
+    alice.goto(f"{product.web}/timeline/?model=fraud-detector&environment=production")
+    main = alice.get_by_role("main")
+    for sentence in (
+        "Alice Anders asked that fraud-detector v2 go to production",
+        "Bob Brandt approved",
+        "Carol Chen approved",
+        "fraud-detector v2 went live in production instead of v1",
+        "champion now points to v2",
+    ):
+        expect(main).to_contain_text(sentence)
+    for address in (product.github, product.slack, "/models/fraud-detector/versions/2/"):
+        assert main.locator(f'a[href*="{address}"]').count() > 0, address
+    desk.shot(alice, "5-timeline")
+
+    # 6. Production is rolled back from the browser …
+    back = desk.sign_in("bob")
+    back.goto(promotion_url)
+    back.get_by_role("link", name="Roll back").first.click()
+    desk.shot(back, "6-rollback")
+    back.locator("textarea[name=reason]").fill("Too many false alarms since noon.")
+    back.get_by_role("button", name="Roll back").click()
+    back.wait_for_url(re.compile(r"/promotions/\d+/"))
+    back.get_by_role("button", name="Approve", exact=True).click()
+    expect(back.locator('[data-deployment-status="succeeded"]').first).to_be_visible(
+        timeout=DEPLOYMENT_MS
+    )
+    desk.shot(back, "6-rolled-back")
+    assert live(product)["version"] == "1"
+
+    # … and once more from Slack, back to version 2.
+    ours = bob.locator(
+        "[data-message-ts]", has_text="Roll production back to fraud-detector v1"
+    ).last
+    ours.get_by_role("button", name="Roll back").click()
+    dialog = bob.locator("[data-view-id]")
+    expect(dialog).to_contain_text("v1 is live")
+    dialog.locator("textarea").fill("The false alarms came from elsewhere.")
+    desk.shot(bob, "6-slack-dialog")
+    dialog.get_by_role("button", name="Ask for it").click()
+    again = bob.locator(
+        "[data-message-ts]", has_text="Roll production back to fraud-detector v2"
+    ).last
+    again.get_by_role("button", name="Approve").click()
+    expect(again).to_contain_text("Live", timeout=DEPLOYMENT_MS)
+    desk.shot(bob, "6-slack-rolled-back")
+    assert live(product)["version"] == "2"
+    alice.goto(product.web)
+    expect(cell).to_have_attribute("data-live-version", "2")
+
+    assert desk.errors == []
+
+
+def test_what_cannot_be_asked_for(desk: Desk, product: Product) -> None:
+    """A version whose run is still going, and one whose artifacts are broken."""
+    alice = desk.sign_in("alice")
+    alice.goto(f"{product.web}/models/demand-forecast/versions/2/")
+    expect(alice.get_by_role("main")).to_contain_text("RUNNING")
+    button = alice.get_by_role("button", name=re.compile("Ask for promotion"))
+    assert button.count() == 0 or button.first.is_disabled()
+
+    alice.goto(f"{product.web}/models/credit-limit/versions/2/?environment=production")
+    alice.locator("textarea[name=reason]").fill("Let us see.")
+    alice.get_by_role("button", name="Ask for promotion to production").click()
+    alice.wait_for_url(re.compile(r"/promotions/\d+/"))
+    expect(alice.get_by_role("main")).to_contain_text("artifact", timeout=30_000)
+    expect(alice.get_by_role("main")).to_contain_text("Blocked", timeout=30_000)
+    desk.shot(alice, "7-blocked")
+    assert desk.errors == []
