@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -93,11 +95,11 @@ requirements = st.lists(
 
 @given(requirements, voters, st.randoms())
 def test_order_of_votes_never_matters(
-    rows: tuple[Requirement, ...], people: list[Voter], random: st.randoms
-) -> None:  # type: ignore[valid-type]
+    rows: tuple[Requirement, ...], people: list[Voter], random: Random
+) -> None:
     votes = [yes(person) for person in people]
     shuffled = votes[:]
-    random.shuffle(shuffled)  # type: ignore[attr-defined]
+    random.shuffle(shuffled)
     assert decide(Case(rows, 0, SEAL, tuple(votes))) == decide(Case(rows, 0, SEAL, tuple(shuffled)))
 
 

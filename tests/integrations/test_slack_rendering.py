@@ -109,7 +109,8 @@ def test_many_approvers_with_long_names(world: World) -> None:
             seal=promotion.seal,
         )
     text = str(check(promotion))
-    assert ("10 more needed" in text and " more approved" in text) or "10 more" in text
+    assert "and 10 more approved; 10 more needed" in text
+    assert "30 more needed: <@U" in text and " or 51 more" in text
     assert "<!channel>" not in text
     blockkit.validate_view(modals.details(promotion, world.person("bob")))
 

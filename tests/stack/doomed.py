@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import signal
-from typing import Any
 
 import django
 
@@ -16,30 +15,37 @@ from config.celery import app
 
 django.setup()
 
-from integrations import effects  # noqa: E402
+from github.Requester import Requester  # noqa: E402
 
-real_post = effects.github.post
+from approvals.models import Target  # noqa: E402
+from approvals.services import ObservedFacts  # noqa: E402
+from approvals.services.delivery import DispatchOrder  # noqa: E402
+from integrations import effects  # noqa: E402
+from integrations.github import dispatch  # noqa: E402
+
+real_post = dispatch.post
 
 
 def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def doomed_post(*args: Any) -> Any:
+def doomed_post(order: DispatchOrder, by: Requester) -> dispatch.Started:
     if os.environ["DIE"] == "before_post":
         die()
-    answer = real_post(*args)
+    answer = real_post(order, by)
     die()
     return answer
 
 
-def doomed_observe(*args: Any) -> Any:
+def doomed_observe(target: Target, number: int) -> ObservedFacts:
     die()
+    raise AssertionError("dead by now")
 
 
 if os.environ["DIE"] == "before_commit":
     effects.observe = doomed_observe
 else:
-    effects.github.post = doomed_post
+    dispatch.post = doomed_post
 
 __all__ = ["app"]
