@@ -20,7 +20,7 @@ run:
 
 test:
 	@./setup.sh development
-	@$(PYTHON_IN_VENV) -m pytest -n $(PYTEST_WORKERS) --dist loadgroup $(PYTEST_ARGS)
+	@$(PYTHON_IN_VENV) -m pytest -n $(PYTEST_WORKERS) --dist loadfile $(PYTEST_ARGS)
 
 check:
 	@./setup.sh development

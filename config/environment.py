@@ -60,3 +60,15 @@ def read_bool(name: str) -> bool:
 def read_list(name: str, default: str = "") -> list[str]:
     """A comma-separated list, without empty items."""
     return [item.strip() for item in read(name, default).split(",") if item.strip()]
+
+
+def read_seconds(name: str, default: float) -> float:
+    """A duration in seconds, more than nothing and at most a day."""
+    text = read(name, str(default))
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds <= 86_400:
+        raise Misconfigured(f"{name} is {text!r}. Use a number of seconds, such as {default:g}.")
+    return seconds

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import dj_database_url
 
-from config.environment import Misconfigured, read, read_bool, read_list
+from config.environment import Misconfigured, read, read_bool, read_list, read_seconds
 
 ROOT = Path(__file__).resolve().parent.parent
 VAR = Path(read("COUNTERSIGN_VAR", str(ROOT / "var")))
@@ -44,6 +44,8 @@ GITHUB_WEBHOOK_SECRET = read("GITHUB_WEBHOOK_SECRET", "")
 SLACK_API_URL = read("SLACK_API_URL", "https://slack.com/api/")
 SLACK_BOT_TOKEN = read("SLACK_BOT_TOKEN", "")
 SLACK_SIGNING_SECRET = read("SLACK_SIGNING_SECRET", "")
+# Whose people may decide: the workspace's id, and on Enterprise Grid the organisation's after it.
+SLACK_TEAM_ID = read_list("SLACK_TEAM_ID")
 # The stand-ins' pages, linked from the header in the sandbox only.
 SANDBOX_LINKS = {
     "Slack": SLACK_API_URL.removesuffix("api/"),
@@ -172,14 +174,14 @@ if SANDBOX:
 
 # --- background work -----------------------------------------------------------------------------
 # How often the sweeps run, in seconds. Wake-ups make things quick; the sweeps make them certain.
-TICK_SECONDS = float(read("TICK_SECONDS", "2"))
-MLFLOW_POLL_SECONDS = float(read("MLFLOW_POLL_SECONDS", "15"))
-GITHUB_POLL_SECONDS = float(read("GITHUB_POLL_SECONDS", "30"))
-GITHUB_FOLLOW_SECONDS = float(read("GITHUB_FOLLOW_SECONDS", "2"))
+TICK_SECONDS = read_seconds("TICK_SECONDS", 2)
+MLFLOW_POLL_SECONDS = read_seconds("MLFLOW_POLL_SECONDS", 15)
+GITHUB_POLL_SECONDS = read_seconds("GITHUB_POLL_SECONDS", 30)
+GITHUB_FOLLOW_SECONDS = read_seconds("GITHUB_FOLLOW_SECONDS", 2)
 # How long an ambiguous dispatch is looked up by its token before a person must look, in seconds.
-DISPATCH_LOOKUP_SECONDS = float(read("DISPATCH_LOOKUP_SECONDS", "180"))
+DISPATCH_LOOKUP_SECONDS = read_seconds("DISPATCH_LOOKUP_SECONDS", 180)
 # How long a worker may be silent before its effects are delivered by another one, in seconds.
-EFFECT_LEASE_SECONDS = float(read("EFFECT_LEASE_SECONDS", "60"))
+EFFECT_LEASE_SECONDS = read_seconds("EFFECT_LEASE_SECONDS", 60)
 
 LOGGING_CONFIG = None
 from config.logs import configure_logging  # noqa: E402

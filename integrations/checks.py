@@ -33,9 +33,9 @@ def services_are_configured(
         problems.append(
             "GITHUB_WEBHOOK_SECRET is not set: GitHub's webhooks could not be verified."
         )
-    _, slack_missing = _together(["SLACK_BOT_TOKEN", "SLACK_SIGNING_SECRET"])
+    _, slack_missing = _together(["SLACK_BOT_TOKEN", "SLACK_SIGNING_SECRET", "SLACK_TEAM_ID"])
     if slack_missing:
-        problems.append(f"{' and '.join(slack_missing)} not set: Slack needs both.")
+        problems.append(f"{' and '.join(slack_missing)} not set: Slack needs all three.")
     return [
         Error(text, hint="Set it, or NAME_FILE to a file that holds it.", id="integrations.E001")
         for text in problems

@@ -112,6 +112,7 @@ def build(
         "MLFLOW_TRACKING_URI": home["MLFLOW_PORT"],
         "GITHUB_API_URL": home["GITHUB_PORT"],
         "SLACK_API_URL": home["SLACK_PORT"] + "/api/",
+        "SLACK_TEAM_ID": "T0ACME",
         "COUNTERSIGN_CONFIG": str(ROOT / "examples" / "countersign.yaml"),
         "COUNTERSIGN_VAR": str(data),
         "DJANGO_SETTINGS_MODULE": "config.settings",

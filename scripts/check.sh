@@ -32,7 +32,7 @@ production() {
         COUNTERSIGN_CONFIG=examples/countersign.yaml \
         MLFLOW_TRACKING_URI=https://mlflow.example \
         GITHUB_TOKEN=unused GITHUB_WEBHOOK_SECRET=unused-but-long-enough-to-pass \
-        SLACK_BOT_TOKEN=xoxb-unused SLACK_SIGNING_SECRET=unused-but-long-enough \
+        SLACK_BOT_TOKEN=xoxb-unused SLACK_SIGNING_SECRET=unused-but-long-enough SLACK_TEAM_ID=T0UNUSED \
         "$@"
 }
 

@@ -26,6 +26,7 @@ ENVIRONMENT = {
     "SLACK_API_URL": "http://127.0.0.1:9/api/",
     "SLACK_BOT_TOKEN": "xoxb-test-token",
     "SLACK_SIGNING_SECRET": "test-signing-secret",
+    "SLACK_TEAM_ID": "T0ACME",
     "COUNTERSIGN_CONFIG": str(ROOT / "examples" / "countersign.yaml"),
     "EFFECT_LEASE_SECONDS": "3",
     "LOG_LEVEL": "ERROR",

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from django.conf import settings
 from django.core import signing
 from django.db import IntegrityError, transaction
 from django.utils import timezone
@@ -20,6 +21,7 @@ from integrations.slack.messages import address
 
 SALT = "countersign.slack.link"
 LINK_SECONDS = 15 * 60
+FOREIGN = "You may not, because people of other organisations cannot decide here."
 
 
 @dataclass(frozen=True)
@@ -28,36 +30,34 @@ class SlackUser:
 
     team_id: str
     user_id: str
-    home_team_id: str
 
     @property
     def is_foreign(self) -> bool:
         """Slack Connect: somebody of another organisation can see the message and click."""
-        return self.team_id != self.home_team_id
+        return self.team_id not in settings.SLACK_TEAM_ID[:1]
 
 
 def user_of(body: Mapping[str, Any]) -> SlackUser:
-    """The user of an interaction or a command. Raises Refused when Slack names none."""
+    """The user of an interaction or a command. Raises Refused when Slack names none.
+
+    On Enterprise Grid the same person comes with the workspace's id or the organisation's: whichever of
+    ours Slack names, the first of SLACK_TEAM_ID stands for it.
+    """
     user, team = body.get("user"), body.get("team") or {}
     if isinstance(user, Mapping):  # an interaction
-        home = str(team.get("id") or body.get("team_id") or "")
-        belongs = str(user.get("team_id") or home)
-        # On Enterprise Grid a user belongs to the organisation, not to the one workspace.
-        if belongs == (body.get("enterprise") or {}).get("id"):
-            home = belongs
-        return SlackUser(belongs, str(user["id"]), home)
-    if body.get("user_id"):  # a slash command
-        home = str(body.get("team_id") or "")
-        return SlackUser(home, str(body["user_id"]), home)
-    raise Refused("unknown_user", "Slack did not say who you are.")
+        belongs, user_id = user.get("team_id") or team.get("id"), user.get("id")
+    else:  # a slash command
+        belongs, user_id = body.get("team_id"), body.get("user_id")
+    if not user_id:
+        raise Refused("unknown_user", "Slack did not say who you are.")
+    ours = settings.SLACK_TEAM_ID
+    return SlackUser(ours[0] if belongs in ours else str(belongs or ""), str(user_id))
 
 
 def person_of(user: SlackUser) -> Person:
     """The linked person. Raises Refused with a private sentence, and the address to link by."""
     if user.is_foreign:
-        raise Refused(
-            "foreign", "You may not, because people of other organisations cannot decide here."
-        )
+        raise Refused("foreign", FOREIGN)
     identity = (
         SlackIdentity.objects.filter(team_id=user.team_id, user_id=user.user_id)
         .select_related("person")

@@ -31,7 +31,7 @@ from approvals.states import Verdict, Via
 from integrations.errors import Rejected, Unavailable
 from integrations.slack import modals
 from integrations.slack.client import slack
-from integrations.slack.identities import link_address, person_of, user_of
+from integrations.slack.identities import FOREIGN, link_address, person_of, user_of
 from integrations.slack.messages import address
 from integrations.slack.text import inert
 
@@ -242,10 +242,13 @@ def rollback_submitted(ack: Ack, body: Body) -> None:
 def command(ack: Ack, body: Body) -> None:
     """``/countersign``: link, or help. The answer is private."""
     words = str(body.get("text") or "").split()
-    if words[:1] == ["link"]:
+    user = user_of(body)
+    if user.is_foreign:
+        text = FOREIGN
+    elif words[:1] == ["link"]:
         text = (
             "Open this while you are signed in to Countersign (it works once, for 15 minutes): "
-            f"{link_address(user_of(body))}"
+            f"{link_address(user)}"
         )
     else:
         text = f"{HELP}\n{address('/')}"

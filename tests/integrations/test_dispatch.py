@@ -17,12 +17,10 @@ from integrations.effects import HANDLERS
 from integrations.github import dispatch as dispatching
 from integrations.models import Poll
 from integrations.outbox import deliver_due
-from tests.integrations.github_fixtures import DEPLOY, GitHub, eventually, github
-from tests.integrations.registry import Registry, mlflow_server, registry
+from tests.integrations.github_fixtures import DEPLOY, GitHub, eventually
+from tests.integrations.registry import Registry
 from tests.world import World
 
-__all__ = ["github", "mlflow_server", "registry"]
-pytestmark = [pytest.mark.xdist_group("mlflow")]
 D = DeploymentStatus
 
 

@@ -18,10 +18,9 @@ from approvals.states import DeploymentStatus
 from integrations import polls
 from integrations.github.views import signature
 from integrations.models import Poll
-from tests.integrations.github_fixtures import GitHub, eventually, github
+from tests.integrations.github_fixtures import GitHub, eventually
 from tests.world import World
 
-__all__ = ["github"]
 D = DeploymentStatus
 
 

@@ -17,11 +17,8 @@ from integrations.mlflow import aliases
 from integrations.mlflow.candidate import read_candidate
 from integrations.mlflow.sync import Synced, sync
 from tests.integrations.mlflow_fixtures import counting_proxy
-from tests.integrations.registry import Registry, mlflow_server, registry
+from tests.integrations.registry import Registry
 from tests.world import World
-
-__all__ = ["mlflow_server", "registry"]
-pytestmark = pytest.mark.xdist_group("mlflow")
 
 
 class Follower:

@@ -139,7 +139,7 @@ def test_from_unknown_to_linked_to_unlinked(slack: Slack, client: Client) -> Non
 
 class TestLinkAddresses:
     def path(self, user_id: str = "U0NEW") -> str:
-        user = identities.SlackUser("T0ACME", user_id, "T0ACME")
+        user = identities.SlackUser("T0ACME", user_id)
         return address(identities.link_address(user))
 
     def refused(self, client: Client, path: str, sentence: str) -> None:
@@ -200,20 +200,18 @@ class TestLinkAddresses:
     [
         ({"user": {"id": "U1", "team_id": "T1"}, "team": {"id": "T1"}}, False),
         ({"user": {"id": "U1", "team_id": "T2"}, "team": {"id": "T1"}}, True),
-        ({"user": {"id": "U1", "team_id": "E1"}, "team": {"id": "T1"}}, True),
-        (
-            {
-                "user": {"id": "U1", "team_id": "E1"},
-                "team": {"id": "T1"},
-                "enterprise": {"id": "E1"},
-            },
-            False,
-        ),
+        ({"user": {"id": "U1", "team_id": "T2"}, "team": {"id": "T2"}}, True),
+        ({"user": {"id": "U1", "team_id": "E1"}, "team": {"id": "T1"}}, False),
+        ({"user": {"id": "U1"}, "team": None}, True),
+        ({"user_id": "U1", "team_id": "T2"}, True),
         ({"user_id": "U1", "team_id": "T1"}, False),
     ],
 )
-def test_whose_user_it_is(body: dict[str, object], foreign: bool) -> None:
-    assert identities.user_of(body).is_foreign is foreign
+def test_whose_user_it_is(body: dict[str, object], foreign: bool, settings: Settings) -> None:
+    settings.SLACK_TEAM_ID = ["T1", "E1"]
+    user = identities.user_of(body)
+    assert user.is_foreign is foreign
+    assert foreign or user.team_id == "T1"
 
 
 def test_nobody() -> None:

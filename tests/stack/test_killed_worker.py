@@ -23,13 +23,12 @@ from approvals.states import DeploymentStatus, Via
 from integrations.effects import HANDLERS
 from integrations.outbox import deliver_due
 from integrations.tasks import deliver_effects
-from tests.integrations.github_fixtures import GitHub, eventually, github
-from tests.integrations.registry import Registry, mlflow_server, registry
+from tests.integrations.github_fixtures import GitHub, eventually
+from tests.integrations.registry import Registry
 from tests.integrations.test_dispatch import approved, quick, version
 from tests.world import World
 
-__all__ = ["github", "mlflow_server", "quick", "registry", "version"]
-pytestmark = [pytest.mark.xdist_group("mlflow")]
+__all__ = ["quick", "version"]
 D = DeploymentStatus
 ROOT = Path(__file__).resolve().parent.parent.parent
 
