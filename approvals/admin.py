@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin
-from django.db.models import Model
+from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 
-from approvals import models
+from approvals import models, services
+from approvals.states import Via
 
 if TYPE_CHECKING:
     _ModelAdmin = admin.ModelAdmin[Model]
@@ -115,6 +116,26 @@ for model, (columns, filters, searched, fetched) in SHOWN.items():
     )
 
 
+@admin.action(description="Deliver again what was given up")
+def retry(self: Any, request: HttpRequest, queryset: QuerySet[models.Effect]) -> None:
+    """Through the verb; each refusal is said."""
+    for effect in queryset:
+        try:
+            services.retry_effect(
+                actor=_administrator(request), via=Via.BROWSER, effect_id=effect.pk
+            )
+        except services.Refused as refused:
+            self.message_user(request, f"{effect}: {refused.sentence}", level="ERROR")
+
+
+def _administrator(request: HttpRequest) -> models.Person:
+    assert isinstance(request.user, models.Person)
+    return request.user
+
+
+admin.site._registry[models.Effect].actions = [retry]
+
+
 @admin.register(models.Person)
 class PersonAdmin(_UserAdmin):
     """People are activated here, and get names and passwords; nobody is deleted: history names them."""
@@ -132,3 +153,18 @@ class PersonAdmin(_UserAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Never."""
         return False
+
+    def save_model(self, request: HttpRequest, obj: models.Person, form: Any, change: bool) -> None:
+        """Activation goes through the verb, so that the history names who let whom in."""
+        active = obj.is_active
+        if change and "is_active" in form.changed_data:
+            obj.is_active = not active
+        super().save_model(request, obj, form, change)
+        if not change:
+            return
+        try:
+            services.set_active(
+                actor=_administrator(request), via=Via.BROWSER, person_id=obj.pk, active=active
+            )
+        except services.Refused as refused:
+            self.message_user(request, refused.sentence, level="ERROR")

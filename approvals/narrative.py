@@ -58,8 +58,10 @@ KINDS: dict[str, Kind] = {
     ),
     "registry.alias_set": Kind("MLflow's alias {alias} now points to v{version}{was}", "tag"),
     "configuration.applied": Kind("The configuration was applied: {changes}", "file-cog"),
+    "person.activated": Kind("{actor} activated {person}", "user-check"),
+    "person.deactivated": Kind("{actor} deactivated {person}", "user-x", "attention"),
     "slack.linked": Kind("{actor} linked their Slack account", "link"),
-    "slack.unlinked": Kind("{actor} unlinked their Slack account", "unlink"),
+    "slack.unlinked": Kind("{actor} unlinked the Slack account of {person}", "unlink"),
 }
 UNKNOWN = Kind("{kind}", "circle")
 

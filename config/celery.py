@@ -4,6 +4,7 @@ because every task looks in the database for what is due (docs/adr/0003)."""
 from __future__ import annotations
 
 import os
+import sys
 
 from celery import Celery
 

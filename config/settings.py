@@ -113,6 +113,7 @@ TEMPLATES = [
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
                 "approvals.web.context.everywhere",
+                "integrations.status.on_every_page",
             ],
         },
     }
@@ -144,14 +145,15 @@ ACCOUNT_SESSION_REMEMBER = True
 LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "/"
 ACCOUNT_LOGOUT_REDIRECT_URL = "/"
-# allauth counts failed sign-ins here; the database keeps the count true over several web processes.
+# allauth counts failed sign-ins here: in the database, so that several web processes share the count and
+# people can sign in while Redis is away.
 CACHES = {
     "default": {
-        "BACKEND": "django.core.cache.backends.redis.RedisCache",
-        "LOCATION": REDIS_URL,
-        "OPTIONS": {"socket_timeout": 2, "socket_connect_timeout": 2},
+        "BACKEND": "django.core.cache.backends.db.DatabaseCache",
+        "LOCATION": "integrations_cache",
     }
 }
+ALLAUTH_TRUSTED_PROXY_COUNT = 1 if read_bool("BEHIND_TLS_PROXY") else 0
 
 # --- security ------------------------------------------------------------------------------------
 _https = _base.scheme == "https"

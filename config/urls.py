@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+from allauth.account.decorators import secure_admin_login
 from django.contrib import admin
+from django.contrib.auth.decorators import login_not_required
 from django.urls import include, path
+from django.views.generic import TemplateView
 
 from config import health
+
+# The same sign-in, with its limits, for the administration.
+admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]
 
 urlpatterns = [
     path("healthz", health.healthz, name="healthz"),
     path("readyz", health.readyz, name="readyz"),
     path("integrations/", include("integrations.urls")),
     path("admin/", admin.site.urls),
+    # Mail is not set up: nobody is told that a message was sent when none was.
+    path(
+        "accounts/password/reset/",
+        login_not_required(TemplateView.as_view(template_name="account/no_mail.html")),
+    ),
     path("accounts/", include("allauth.account.urls")),
     path("", include("approvals.web.urls")),
 ]

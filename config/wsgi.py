@@ -1,8 +1,17 @@
 """The web process's entry point."""
 
 import os
+import sys
 
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management import call_command
+from django.core.management.base import SystemCheckError
 from django.core.wsgi import get_wsgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
-application = get_wsgi_application()
+try:
+    application = get_wsgi_application()
+    # A web server runs no checks by itself; a sandbox on a public address must not even start.
+    call_command("check")
+except (ImproperlyConfigured, SystemCheckError) as error:
+    sys.exit(f"Countersign cannot start: {error}")

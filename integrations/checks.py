@@ -33,8 +33,8 @@ def services_are_configured(
         problems.append(
             "GITHUB_WEBHOOK_SECRET is not set: GitHub's webhooks could not be verified."
         )
-    _, slack_missing = _together(["SLACK_BOT_TOKEN", "SLACK_SIGNING_SECRET", "SLACK_TEAM_ID"])
-    if slack_missing:
+    slack, slack_missing = _together(["SLACK_BOT_TOKEN", "SLACK_SIGNING_SECRET", "SLACK_TEAM_ID"])
+    if slack and slack_missing:
         problems.append(f"{' and '.join(slack_missing)} not set: Slack needs all three.")
     return [
         Error(text, hint="Set it, or NAME_FILE to a file that holds it.", id="integrations.E001")

@@ -79,8 +79,14 @@ def _deployment(effect: Effect) -> Deployment:
 
 
 def _fire(deployment: Deployment, again_after: int) -> None:
+    waits = services.waits_for(deployment_id=deployment.pk)
+    if waits:
+        services.note_delivery(deployment_id=deployment.pk, detail=waits)
+        raise Later(waits, QUEUE_EVERY_SECONDS)
     try:
         observed = observe(deployment.target, deployment.version.number)
+        # A database restored from a backup may have forgotten that this grant was spent.
+        earlier = _find(deployment)
         by = requester()
     except Rejected as error:
         services.stop_dispatch(deployment_id=deployment.pk, problem=str(error))
@@ -94,7 +100,7 @@ def _fire(deployment: Deployment, again_after: int) -> None:
     if order is None:
         return
     try:
-        run = github.post(order, by)
+        run = earlier or github.post(order, by)
     except Rejected as error:
         services.record_dispatch_refused(deployment_id=deployment.pk, detail=str(error))
         raise
@@ -109,19 +115,23 @@ def _fire(deployment: Deployment, again_after: int) -> None:
 
 def _still_looking(deployment: Deployment, why: str) -> None:
     sentence = f"{why}. Looking the run up by its token; nothing is posted again."
-    services.record_lookup_failed(deployment_id=deployment.pk, detail=sentence)
+    services.note_delivery(deployment_id=deployment.pk, detail=sentence)
     raise Later(sentence, LOOKUP_EVERY_SECONDS)
 
 
-def _found(deployment: Deployment) -> bool:
-    """Look the run up by its token; record it when it is there."""
+def _find(deployment: Deployment) -> github.Started | None:
     target = deployment.target
-    run = github.find(
+    return github.find(
         repository=target.model.repository,
         workflow=target.workflow,
         token=deployment.promotion.token,
         began_at=deployment.promotion.requested_at,
     )
+
+
+def _found(deployment: Deployment) -> bool:
+    """Look the run up by its token; record it when it is there."""
+    run = _find(deployment)
     if run is None:
         return False
     services.record_dispatched(deployment_id=deployment.pk, run_id=run.run_id, url=run.url)
@@ -138,7 +148,7 @@ def _look_up(deployment: Deployment) -> None:
             return
     except (Unavailable, Rejected) as error:
         # GitHub cannot be asked: not the same as "there is no run". Go on looking.
-        services.record_lookup_failed(deployment_id=deployment.pk, detail=str(error))
+        services.note_delivery(deployment_id=deployment.pk, detail=str(error))
         raise
     if overdue:
         services.record_unconfirmed(

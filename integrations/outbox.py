@@ -6,6 +6,7 @@ must be safe to repeat; the dispatch is guarded by the deployment's status (``se
 
 from __future__ import annotations
 
+import os
 import secrets
 import threading
 import time
@@ -44,13 +45,42 @@ class Later(Exception):
 
 
 def wake(**_: object) -> None:
-    """Ask a worker to look now. When the broker is down nothing is lost: the sweep finds the effect."""
-    from integrations.tasks import deliver_effects
+    """Ask a worker to look now, without keeping the click waiting for a broker that may be down.
 
-    try:
-        deliver_effects.apply_async(expires=30)
-    except Exception as error:
-        log.warning("no wake-up call: the broker cannot be reached", error=type(error).__name__)
+    When the call is lost nothing is lost: the sweep finds the effect.
+    """
+    _WAKER.wake()
+
+
+class _Waker:
+    """One thread a process that sends wake-up calls; calls that pile up become one."""
+
+    def __init__(self) -> None:
+        self._wanted = threading.Event()
+        self._lock = threading.Lock()
+        self._process = 0
+
+    def wake(self) -> None:
+        self._wanted.set()
+        with self._lock:
+            # A forked process has the memory of its parent but not its threads.
+            if self._process != os.getpid():
+                self._process = os.getpid()
+                threading.Thread(target=self._run, name="outbox-waker", daemon=True).start()
+
+    def _run(self) -> None:
+        from integrations.tasks import deliver_effects
+
+        while True:
+            self._wanted.wait()
+            self._wanted.clear()
+            try:
+                deliver_effects.apply_async(expires=30)
+            except Exception as error:
+                log.warning("no wake-up call: the broker is away", error=type(error).__name__)
+
+
+_WAKER = _Waker()
 
 
 @transaction.atomic
@@ -84,6 +114,7 @@ def deliver(effect: Effect, handlers: Mapping[str, Handler]) -> None:
         with _renewed(effect):
             handlers[effect.kind](effect)
     except Later as error:
+        effect.attempts -= 1  # waiting one's turn is not a failed attempt
         _wait(effect, str(error), error.seconds)
     except Unavailable as error:
         _wait(effect, str(error), error.after or min(2.0 ** min(effect.attempts, 10), LONGEST_WAIT))
@@ -130,6 +161,7 @@ def _wait(effect: Effect, error: str, seconds: float) -> None:
         return
     _mine(effect).update(
         status=EffectStatus.WAITING,
+        attempts=effect.attempts,
         last_error=error,
         due_at=timezone.now() + timedelta(seconds=seconds),
         claimed_until=None,

@@ -12,7 +12,8 @@ from integrations.models import Heartbeat
 from integrations.outbox import deliver_due
 
 
-@shared_task
+# Hashing a large artifact may take long; what a dead worker held is freed by its lease, not by this.
+@shared_task(time_limit=4 * 3600, soft_time_limit=4 * 3600 - 60)
 def deliver_effects() -> None:
     """Deliver what the outbox holds: woken on commit, and by the sweep."""
     from integrations.effects import HANDLERS

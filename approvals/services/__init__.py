@@ -10,14 +10,17 @@ from approvals.services.delivery import (
     dispatch_again,
     give_up,
     look_again,
+    note_delivery,
     postpone_dispatch,
     record_dispatch_refused,
     record_dispatched,
-    record_lookup_failed,
     record_unconfirmed,
     stop_dispatch,
+    waits_for,
 )
 from approvals.services.facts import ObservedFacts, record_facts, record_facts_problem
+from approvals.services.outbox import retry_effect
+from approvals.services.people import set_active
 from approvals.services.promotions import (
     cancel,
     check_again,
@@ -49,6 +52,7 @@ __all__ = [
     "dispatch_again",
     "give_up",
     "look_again",
+    "note_delivery",
     "postpone_dispatch",
     "record_absent_versions",
     "record_alias_set",
@@ -56,7 +60,6 @@ __all__ = [
     "record_dispatched",
     "record_facts",
     "record_facts_problem",
-    "record_lookup_failed",
     "record_models",
     "record_run",
     "record_steps",
@@ -64,6 +67,9 @@ __all__ = [
     "record_versions",
     "request_promotion",
     "request_rollback",
+    "retry_effect",
     "review",
+    "set_active",
     "stop_dispatch",
+    "waits_for",
 ]

@@ -68,10 +68,8 @@ def begin_dispatch(
         return None
     if promotion.status != PromotionStatus.APPROVED:
         return None
-    active = target.deployments.filter(status__in=ACTIVE_DEPLOYMENT)
-    other = active.exclude(pk=deployment.pk).first()
-    if other is not None:
-        raise NotYet(f"Waiting for the deployment of promotion {other.promotion_id}.")
+    if waits := _in_the_way(deployment):
+        raise NotYet(waits)
     if not again_after and promotion.grant_lapses_at and promotion.grant_lapses_at <= now:
         close_deployment(
             deployment,
@@ -204,12 +202,29 @@ def postpone_dispatch(*, deployment_id: int, detail: str) -> None:
 
 
 @transaction.atomic
-def record_lookup_failed(*, deployment_id: int, detail: str) -> None:
-    """The answer was ambiguous and the run has not turned up yet: say so on the page, go on looking."""
+def note_delivery(*, deployment_id: int, detail: str) -> None:
+    """Say on the page what a deployment that has not started yet is waiting for. No event: nothing happened."""
     deployment = lock_deployment(deployment_id)
-    if deployment.status == D.DISPATCHING and deployment.detail != detail:
+    if deployment.status in {D.QUEUED, D.DISPATCHING} and deployment.detail != detail:
         deployment.detail = detail
         deployment.save(update_fields=["detail"])
+
+
+def waits_for(*, deployment_id: int) -> str:
+    """What stands in the way at the target now, in a sentence; empty when nothing does.
+
+    Asked before the costly gathering of facts; :func:`begin_dispatch` asks again under the lock.
+    """
+    deployment = Deployment.objects.get(pk=deployment_id)
+    return _in_the_way(deployment)
+
+
+def _in_the_way(deployment: Deployment) -> str:
+    active = Deployment.objects.filter(
+        target_id=deployment.target_id, status__in=ACTIVE_DEPLOYMENT
+    ).exclude(pk=deployment.pk)
+    other = active.first()
+    return f"Waiting for the deployment of promotion {other.promotion_id}." if other else ""
 
 
 @transaction.atomic

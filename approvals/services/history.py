@@ -102,4 +102,14 @@ def enqueue(
             "due_at": now,
         },
     )
-    transaction.on_commit(lambda: effects_written.send_robust(sender=Effect), robust=True)
+    wake_on_commit()
+
+
+def wake_on_commit() -> None:
+    """Wake a worker once this transaction is committed, however many effects it wrote."""
+    if not any(_wake in entry for entry in connection.run_on_commit):
+        transaction.on_commit(_wake, robust=True)
+
+
+def _wake() -> None:
+    effects_written.send_robust(sender=Effect)

@@ -91,19 +91,23 @@ def requester() -> Requester:
 
     Raises Unavailable when GitHub would not give the App a token; nothing was asked for by then.
     """
-    auth = _auth()
-    try:
-        _ = auth.token
-    except (requests.RequestException, GithubException, OSError) as error:
-        raise Unavailable(f"GitHub gave the App no token ({type(error).__name__}).") from error
-    return Github(
-        auth=auth,
+    made = Github(
+        auth=_auth(),
         base_url=settings.GITHUB_API_URL,
         timeout=TIMEOUT_SECONDS,
         retry=None,
         seconds_between_requests=0,
         seconds_between_writes=0,
     ).requester
+    try:
+        # An App's token is fetched here, where a failure is clear, not inside a dispatch.
+        _ = made.auth.token if made.auth else ""
+    except (requests.RequestException, GithubException, OSError, ValueError) as error:
+        raise Unavailable(
+            f"GitHub gave the App no token ({type(error).__name__}). Check GITHUB_APP_ID, its private "
+            "key and GITHUB_APP_INSTALLATION_ID."
+        ) from error
+    return made
 
 
 def call(

@@ -125,10 +125,22 @@ def link(*, actor: Person, token: str, via: str = Via.BROWSER) -> SlackIdentity:
 
 
 @transaction.atomic
-def unlink(*, actor: Person, via: str = Via.BROWSER) -> None:
-    """Remove the person's link, at once. Without a link nothing happens."""
-    identity = SlackIdentity.objects.select_for_update().filter(person=actor).first()
+def unlink(*, actor: Person, person: Person, via: str = Via.BROWSER) -> None:
+    """Remove a person's link, at once: their own, or anybody's by an administrator. Raises Refused.
+
+    Without a link nothing happens.
+    """
+    if actor.pk != person.pk and not actor.is_superuser:
+        raise Refused("may_not_administer", "You may not, because only administrators may.")
+    identity = SlackIdentity.objects.select_for_update().filter(person=person).first()
     if identity is None:
         return
-    record("slack.unlinked", via=via, actor=actor, team=identity.team_id, user=identity.user_id)
+    record(
+        "slack.unlinked",
+        via=via,
+        actor=actor,
+        person=person.username,
+        team=identity.team_id,
+        user=identity.user_id,
+    )
     identity.delete()

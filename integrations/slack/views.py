@@ -98,6 +98,6 @@ def link(request: HttpRequest, token: str) -> HttpResponse:
 def unlink(request: HttpRequest) -> HttpResponse:
     """The person's own link is removed at once."""
     if request.user.is_authenticated:
-        identities.unlink(actor=request.user)
+        identities.unlink(actor=request.user, person=request.user)
         messages.success(request, "Your Slack account is no longer linked.")
     return redirect("profile")

@@ -1,0 +1,51 @@
+"""Administration of the adapters' rows: to look at, and to unlink somebody's Slack account."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpRequest
+
+from approvals.admin import LookOnly
+from integrations import models
+from integrations.slack import identities
+
+
+@admin.register(models.Poll)
+class PollAdmin(LookOnly):
+    """What is looked at, how it went, and when next."""
+
+    list_display = ("kind", "key", "due_at", "succeeded_at", "failures", "last_error", "remaining")
+    list_filter = ("kind",)
+
+
+@admin.register(models.Heartbeat)
+class HeartbeatAdmin(LookOnly):
+    """When a worker was last seen."""
+
+    list_display = ("name", "at")
+
+
+@admin.register(models.SlackMessage)
+class SlackMessageAdmin(LookOnly):
+    """Which message belongs to which promotion."""
+
+    list_display = ("promotion_id", "channel", "ts", "updated_at")
+
+
+@admin.register(models.SlackIdentity)
+class SlackIdentityAdmin(LookOnly):
+    """Who is who. Deleting a row unlinks that person, and is recorded."""
+
+    list_display = ("person", "team_id", "user_id", "linked_at")
+    search_fields = ("person__username", "user_id")
+    actions = None
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Administrators may unlink."""
+        return bool(getattr(request.user, "is_superuser", False))
+
+    def delete_model(self, request: HttpRequest, obj: Any) -> None:
+        """Through the verb, so that the history names who did it."""
+        identities.unlink(actor=request.user, person=obj.person)  # type: ignore[arg-type]

@@ -1,0 +1,56 @@
+"""What is wrong right now, in sentences for every page: workers, MLflow, GitHub, messages that wait."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.functional import SimpleLazyObject
+
+from approvals.models import Effect
+from approvals.models.outbox import EffectKind
+from approvals.states import EffectStatus
+from approvals.wording import day_and_time
+from config.health import HEARTBEAT_LIMIT
+from integrations.models import Heartbeat, Poll
+
+# One failed look is a hiccup; after three the data on the pages may be old.
+FAILURES = 3
+SERVICES = {"mlflow": "MLflow", "repository": "GitHub", "run": "GitHub"}
+
+
+def notices() -> list[str]:
+    """One sentence for each thing that is not as it should be; empty when all is well."""
+    now = timezone.now()
+    found = []
+    beat = Heartbeat.objects.filter(name="worker").values_list("at", flat=True).first()
+    if beat is None or now - beat > HEARTBEAT_LIMIT:
+        since = f"since {day_and_time(beat)}" if beat else "yet"
+        found.append(
+            f"No worker has been seen {since}. What you decide is kept, and carried out when one runs."
+        )
+    failing = Poll.objects.filter(failures__gte=FAILURES).order_by("kind")
+    for poll in {SERVICES[each.kind]: each for each in failing}.values():
+        read = f"read {day_and_time(poll.succeeded_at)}" if poll.succeeded_at else "never read"
+        found.append(
+            f"{SERVICES[poll.kind]} cannot be read ({poll.last_error.rstrip('.')}); "
+            f"what is shown of it was last {read}."
+        )
+    waiting = Effect.objects.filter(
+        kind=EffectKind.ANNOUNCE,
+        status=EffectStatus.WAITING,
+        attempts__gte=FAILURES,
+        created_at__lte=now - timedelta(seconds=30),
+    )
+    reason = waiting.values_list("last_error", flat=True).first()
+    if reason:
+        found.append(f"Slack's messages wait: {reason.rstrip('.')}. They are delivered later.")
+    return found
+
+
+def on_every_page(request: HttpRequest) -> dict[str, object]:
+    """Template context: ``notices``, looked up only where they are shown."""
+    user = getattr(request, "user", None)
+    signed_in = bool(user and user.is_authenticated)
+    return {"notices": SimpleLazyObject(notices) if signed_in else []}
