@@ -11,10 +11,16 @@ from celery import Celery
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+
+try:
+    broker_url = settings.REDIS_URL
+except ImproperlyConfigured as error:
+    sys.exit(f"Countersign cannot start: {error}")
 
 app = Celery("countersign")
 app.conf.update(
-    broker_url=settings.REDIS_URL,
+    broker_url=broker_url,
     task_ignore_result=True,
     task_acks_late=False,
     task_time_limit=600,

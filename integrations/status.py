@@ -32,10 +32,13 @@ def notices() -> list[str]:
         )
     failing = Poll.objects.filter(failures__gte=FAILURES).order_by("kind")
     for poll in {SERVICES[each.kind]: each for each in failing}.values():
-        read = f"read {day_and_time(poll.succeeded_at)}" if poll.succeeded_at else "never read"
+        known = (
+            f"what is shown of it is of {day_and_time(poll.succeeded_at)}"
+            if poll.succeeded_at
+            else "nothing of it is known yet"
+        )
         found.append(
-            f"{SERVICES[poll.kind]} cannot be read ({poll.last_error.rstrip('.')}); "
-            f"what is shown of it was last {read}."
+            f"{SERVICES[poll.kind]} cannot be read ({poll.last_error.rstrip('.')}); {known}."
         )
     waiting = Effect.objects.filter(
         kind=EffectKind.ANNOUNCE,

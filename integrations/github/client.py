@@ -102,7 +102,7 @@ def requester() -> Requester:
     try:
         # An App's token is fetched here, where a failure is clear, not inside a dispatch.
         _ = made.auth.token if made.auth else ""
-    except (requests.RequestException, GithubException, OSError, ValueError) as error:
+    except Exception as error:  # a bad key, a refusal, a broken line: nothing was asked for by then
         raise Unavailable(
             f"GitHub gave the App no token ({type(error).__name__}). Check GITHUB_APP_ID, its private "
             "key and GITHUB_APP_INSTALLATION_ID."

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 from django.utils import timezone
 from pytest_django.fixtures import Settings
 
@@ -352,6 +354,68 @@ def test_a_lapsed_grant_fires_nothing(
     Promotion.objects.update(grant_lapses_at=timezone.now() - timedelta(seconds=1))
     deliver()
     assert again(deployment).status == D.CANCELLED
+    assert github.posts() == 0
+
+
+def test_a_database_restored_from_a_backup_fires_nothing_twice(
+    committed_world: World, version: ModelVersion, github: GitHub
+) -> None:
+    """The grant was spent after the backup was taken: its run exists, and is found before the POST."""
+    deployment = approved(committed_world, version)
+    deliver()
+    run_id = again(deployment).run_id
+    Deployment.objects.update(status="queued", dispatches=0, run_id=None, run_url="")
+    Promotion.objects.update(grant_spent_at=None)
+    Effect.objects.filter(kind=EffectKind.DISPATCH).update(status="waiting")
+    deliver()
+    assert (again(deployment).status, again(deployment).run_id) == (D.RUNNING, run_id)
+    assert (github.posts(), len(github.runs())) == (1, 1)
+
+
+def test_waiting_for_another_deployment_never_gives_up(
+    committed_world: World, version: ModelVersion, github: GitHub
+) -> None:
+    github.fault("never_start", times=None)
+    first = approved(committed_world, version)
+    deliver()
+    Deployment.objects.update(version=committed_world.version(7))
+    promotion = committed_world.request(committed_world.version(8))
+    second = committed_world.approve(promotion)
+    for _ in range(3):
+        deliver()
+    effect = Effect.objects.get(kind=EffectKind.DISPATCH, promotion=promotion)
+    assert effect.attempts == 0
+    assert again(second).detail == f"Waiting for the deployment of promotion {first.promotion_id}."
+
+
+def test_as_a_github_app(
+    committed_world: World, version: ModelVersion, github: GitHub, settings: Settings
+) -> None:
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    settings.GITHUB_TOKEN = ""
+    settings.GITHUB_APP_ID = "12345"
+    settings.GITHUB_APP_INSTALLATION_ID = "4000001"
+    settings.GITHUB_APP_PRIVATE_KEY = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    ).decode()
+    deployment = approved(committed_world, version)
+    deliver()
+    assert again(deployment).status == D.RUNNING
+    assert (github.posts(), len(github.runs())) == (1, 1)
+
+
+def test_an_app_that_gets_no_token_fires_nothing(
+    committed_world: World, version: ModelVersion, github: GitHub, settings: Settings
+) -> None:
+    deployment = approved(committed_world, version)
+    settings.GITHUB_APP_ID = "12345"
+    settings.GITHUB_APP_INSTALLATION_ID = "4000001"
+    settings.GITHUB_APP_PRIVATE_KEY = "not a key"
+    deliver()
+    assert again(deployment).status == D.QUEUED
+    assert "no token" in Effect.objects.get(kind=EffectKind.DISPATCH).last_error
     assert github.posts() == 0
 
 
