@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 
 import structlog
+from celery import current_app
 from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
@@ -69,13 +70,12 @@ class _Waker:
                 threading.Thread(target=self._run, name="outbox-waker", daemon=True).start()
 
     def _run(self) -> None:
-        from integrations.tasks import deliver_effects
-
         while True:
             self._wanted.wait()
             self._wanted.clear()
             try:
-                deliver_effects.apply_async(expires=30)
+                # By name: the task knows the outbox, not the other way round.
+                current_app.send_task("integrations.tasks.deliver_effects", expires=30)
             except Exception as error:
                 log.warning("no wake-up call: the broker is away", error=type(error).__name__)
 

@@ -85,6 +85,8 @@ def troubles_of(promotion: Promotion) -> list[Trouble]:
         status__in=[EffectStatus.WAITING, EffectStatus.CLAIMED, EffectStatus.FAILED],
         attempts__gt=0,
     ).exclude(last_error="")
+    # Facts that cannot be had block the promotion, which says why itself.
+    failing = failing.exclude(kind=EffectKind.GATHER_FACTS, status=EffectStatus.FAILED)
     # The newest of a kind speaks for the ones before it.
     newest = {effect.kind: effect for effect in failing.order_by("id")}
     return [Trouble(each, SERVICES[EffectKind(each.kind)]) for each in newest.values()]

@@ -26,15 +26,15 @@ P, D = PromotionStatus, DeploymentStatus
 STATES: dict[tuple[str, str | None], tuple[str, str, str]] = {
     (P.PENDING, None): (BLUE, ":hourglass_flowing_sand:", "Waiting for approval"),
     (P.REJECTED, None): (RED, ":no_entry:", "Rejected"),
-    (P.CANCELLED, None): (AMBER, ":heavy_minus_sign:", "Cancelled"),
+    (P.CANCELLED, None): (AMBER, ":no_entry_sign:", "Cancelled"),
     (P.EXPIRED, None): (AMBER, ":hourglass:", "Expired: nobody settled it in time"),
-    (P.SUPERSEDED, None): (AMBER, ":heavy_minus_sign:", "Superseded by a newer request"),
+    (P.SUPERSEDED, None): (AMBER, ":no_entry_sign:", "Superseded by a newer request"),
     (P.APPROVED, D.QUEUED): (BLUE, ":white_check_mark:", "Approved, waiting to be deployed"),
     (P.APPROVED, D.DISPATCHING): (BLUE, ":rocket:", "Approved, the workflow is being started"),
     (P.APPROVED, D.RUNNING): (BLUE, ":rocket:", "Approved, the workflow is running"),
     (P.APPROVED, D.SUCCEEDED): (GREEN, ":large_green_circle:", "Live"),
     (P.APPROVED, D.FAILED): (RED, ":x:", "The deployment failed"),
-    (P.APPROVED, D.CANCELLED): (AMBER, ":heavy_minus_sign:", "The deployment was cancelled"),
+    (P.APPROVED, D.CANCELLED): (AMBER, ":no_entry_sign:", "The deployment was cancelled"),
     (P.APPROVED, D.UNCONFIRMED): (AMBER, ":warning:", "Unconfirmed: a person must look"),
 }
 
@@ -107,7 +107,7 @@ def requirement_lines(explained: Explanation) -> str:
         ]
         who = f": {names(could, 'or')}" if could else ": nobody is left who could"
         lines.append(
-            f":black_square_button: *{inert(row.teams, 100)}*: {have}{row.missing} more needed{who}"
+            f":white_circle: *{inert(row.teams, 100)}*: {have}{row.missing} more needed{who}"
         )
     return "\n".join(lines)
 

@@ -112,7 +112,6 @@ class Scene(World):
         self.live(versions["churn-predictor", 1], "production", 8)
         self.live(versions["churn-predictor", 2], "production", 3)
         self.live(versions["churn-predictor", 1], "production", 2.5, rollback=True)
-        self.live(versions["demand-forecast", 1], "staging", 7)
         self.live(versions["demand-forecast", 1], "production", 6)
         self.pipeline(versions[fraud, 4])
 
@@ -150,7 +149,7 @@ class Scene(World):
         )
         # blocked
         blocked = self.ask(
-            versions["credit-limit", 1], "staging", 0.02, "First version for staging.", seal=False
+            versions["credit-limit", 1], "production", 0.02, "The first version.", seal=False
         )
         services.record_facts_problem(
             promotion_id=blocked.pk,
@@ -167,7 +166,7 @@ class Scene(World):
         self.start(moving, 9001)
         # unconfirmed
         lost = self.approve(
-            self.ask(versions["demand-forecast", 2], "staging", 0.5, "Before production.")
+            self.ask(versions["churn-predictor", 2], "staging", 0.5, "Before production.")
         )
         services.begin_dispatch(deployment_id=lost.pk, observed=self.observed(lost.version))
         services.record_unconfirmed(
