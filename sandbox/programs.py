@@ -45,9 +45,21 @@ def outside_world(env: Mapping[str, str], data: Path) -> list[Program]:
 
 
 def inside_world(env: Mapping[str, str]) -> list[Program]:
-    """The product: web, beat and worker. The worker is ready when its first heartbeat is seen."""
+    """The product: worker, web and, last, beat. The worker is ready when its first heartbeat is seen."""
     base = env["BASE_URL"]
     return [
+        _python(
+            ("worker", "Worker", f"{base}/readyz"),
+            "celery",
+            "--quiet",
+            "--app=config",
+            "worker",
+            "--concurrency=2",
+            "--without-gossip",
+            "--without-mingle",
+            "--loglevel=WARNING",
+            uses_others=True,
+        ),
         _python(
             ("web", "Web", f"{base}/healthz"),
             "gunicorn",
@@ -67,18 +79,6 @@ def inside_world(env: Mapping[str, str]) -> list[Program]:
             "beat",
             "--loglevel=WARNING",
             "--pidfile=",
-            uses_others=True,
-        ),
-        _python(
-            ("worker", "Worker", f"{base}/readyz"),
-            "celery",
-            "--quiet",
-            "--app=config",
-            "worker",
-            "--concurrency=2",
-            "--without-gossip",
-            "--without-mingle",
-            "--loglevel=WARNING",
             uses_others=True,
         ),
     ]

@@ -1,7 +1,7 @@
 """`make run`: the whole product with its stand-ins, on this machine, until Ctrl-C.
 
-In order: check, start the servers, prepare the database, start the product, train the demo's
-models once, seed once, say where everything is. `--reset` forgets the data instead.
+In order: check, start the servers, prepare the database, start the product, make the demo's models
+and their history once, say where everything is. `--reset` forgets the data instead.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -30,10 +30,10 @@ from sandbox.environment import (
     read_secrets,
 )
 from sandbox.programs import inside_world, outside_world
-from sandbox.supervisor import Supervisor, SupervisorError
+from sandbox.supervisor import Program, Supervisor, SupervisorError
 
 START_SECONDS = 120.0  # generous: a cold disk and two cores
-TRAINED, SEEDED = "trained", "seeded"
+SEEDED = "seeded"  # this file in the data says that the first run is over
 
 
 def main() -> int:
@@ -72,44 +72,42 @@ def serve(supervisor: Supervisor, env: dict[str, str], data: Path, state: IO[str
     started = time.monotonic()
     say("Starting Countersign …")
     outside, inside = outside_world(env, data), inside_world(env)
-    for program in outside:  # the slowest first; they need no database
-        supervisor.start(program)
-    remember(state, supervisor)
-    for name, start in (
+    *product, beat = inside
+
+    def start(programs: Iterable[Program]) -> None:
+        for program in programs:
+            supervisor.start(program)
+        remember(state, supervisor)
+
+    start(outside)  # the slowest first; they need no database
+    for name, address in (
         ("DATABASE_URL", embedded.postgres_url),
         ("REDIS_URL", embedded.redis_url),
     ):
         if not env.get(name):
-            env[name] = start(data)
+            env[name] = address(data)
     say("  PostgreSQL and Redis: ready")
 
     supervisor.run(
         "Database, static files, configuration", [sys.executable, "-m", "sandbox.prepare"]
     )
-    for program in outside:  # before the worker, which would only complain that they are missing
+    start(product)
+    for program in outside:
         supervisor.wait_ready(program, START_SECONDS)
-    for program in inside:
-        supervisor.start(program)
-    remember(state, supervisor)
-    once(supervisor, data / TRAINED, "Demo models", "-m", "sandbox.demo.train")
+    start([beat])  # the worker looks outside only when told to, and would complain before now
     for program in inside:
         supervisor.wait_ready(program, START_SECONDS)
-    once(supervisor, data / SEEDED, "Demo history", "-m", "sandbox.demo.seed")
+    if not (data / SEEDED).exists():
+        demo = [sys.executable, "-m", "sandbox.demo.seed"]
+        supervisor.run("Demo models and their history", demo, show=True)
     if supervisor.stopping:
         return
+    (data / SEEDED).touch()
     say(welcome(env, time.monotonic() - started))
     while not supervisor.stopping:
         if supervisor.tend():
             remember(state, supervisor)
         time.sleep(0.3)
-
-
-def once(supervisor: Supervisor, marker: Path, title: str, *arguments: str) -> None:
-    """A step of the first run. The marker lives and dies with the data."""
-    if not marker.exists() and not supervisor.stopping:
-        supervisor.run(title, [sys.executable, *arguments], show=True)
-        if not supervisor.stopping:
-            marker.touch()
 
 
 def welcome(env: Mapping[str, str], seconds: float) -> str:
@@ -126,7 +124,7 @@ def welcome(env: Mapping[str, str], seconds: float) -> str:
   Who you can be (one click on the sign-in page, no password)
     alice    ML engineer, asks            bob    ML lead, approves
     carol    risk, approves               dave   platform
-    mallory  may do nothing               ci     a machine account
+    mallory  may do nothing               (ci, who asked for some of it, is a machine account)
 
   What to try
     1. Sign in as alice: models, environments, and what is live where.

@@ -5,16 +5,41 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pytest_django.fixtures import Settings
+from xdist.scheduler import LoadScopeScheduling
 
 from tests.world import World
 
+# Files that share something costly run in one process; the first named start first, so that the
+# processes end together. Everything else is handed out by the file, in the usual order.
+TOGETHER = {
+    "tests/stack/test_demo_world.py": "the running product",
+    "tests/stack/test_six_steps.py": "the running product",
+    "tests/stack/test_killed_worker.py": "an MLflow server",
+    "tests/integrations/test_dispatch.py": "an MLflow server",
+    "tests/integrations/test_mlflow_registry.py": "an MLflow server",
+}
+
+
+class Scheduling(LoadScopeScheduling):  # type: ignore[misc]
+    """By the file, but what shares something costly is one piece."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.split("::", 1)[0]
+        return TOGETHER.get(file, file)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduling:
+    config.option.loadscopereorder = False  # which would start with the most tests, not the slowest
+    return Scheduling(config, log)
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The slowest first, so that two workers finish together."""
-    items.sort(key=lambda item: "stack" not in item.keywords)
+    places = {file: place for place, file in enumerate(TOGETHER)}
+    items.sort(key=lambda item: places.get(item.nodeid.split("::", 1)[0], len(places)))
 
 
 @pytest.hookimpl(hookwrapper=True)

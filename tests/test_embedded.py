@@ -40,7 +40,7 @@ def attach(data: Path) -> tuple[subprocess.Popen[str], str, str]:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        cwd=Path(embedded.__file__).parent.parent,
+        cwd=Path(__file__).resolve().parent.parent,
     )
     assert process.stdout is not None
     postgres, redis_address = process.stdout.readline().split()

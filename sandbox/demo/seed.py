@@ -1,14 +1,19 @@
 """Gives the demo its past: people who can sign in, and versions that went live through the product's own
 machinery, requested, approved, dispatched and followed like everything later.
 
-Run by ``make run`` once everything answers; what is there already is left alone.
+Run by ``make run`` once everything answers; what is there already is left alone. A model's history
+begins as soon as its first version is registered, while later ones are still trained.
 """
 
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
@@ -16,46 +21,63 @@ import django
 
 django.setup()
 
+from django.db import connections  # noqa: E402
+from django.db.models import QuerySet  # noqa: E402
 from django.utils import timezone  # noqa: E402
 
 from approvals import services  # noqa: E402
 from approvals.models import ModelVersion, Person, Promotion, Target  # noqa: E402
 from approvals.states import DeploymentStatus, Verdict, Via  # noqa: E402
-from integrations.models import SlackIdentity  # noqa: E402
+from integrations.models import Poll, SlackIdentity  # noqa: E402
 
 PATIENCE_SECONDS = 180
 SLACK_TEAM = "T0ACME"
 ON_SLACK = ("alice", "bob", "carol", "dave", "mallory")
 
-# (model, version, environment, who asks, why); each round is delivered before the next begins.
-ROUNDS: Sequence[Sequence[tuple[str, int, str, str, str]]] = (
-    (
-        ("fraud-detector", 1, "staging", "ci", "First version, trained on last quarter."),
-        ("churn-predictor", 1, "staging", "ci", "First version."),
-        ("demand-forecast", 1, "staging", "ci", "First version."),
-        ("credit-limit", 1, "staging", "ci", "First version."),
-    ),
-    (
-        ("fraud-detector", 1, "production", "alice", "Two weeks in staging without a complaint."),
-        ("churn-predictor", 1, "production", "alice", "Marketing's campaign starts on Monday."),
-        ("demand-forecast", 1, "production", "alice", "Replaces the spreadsheet."),
-        ("credit-limit", 1, "production", "alice", "Signed off by the credit committee."),
-    ),
-    (
-        ("fraud-detector", 2, "staging", "ci", "The candidate of the week."),
-        ("churn-predictor", 2, "staging", "ci", "The candidate of the week."),
-    ),
-)
+
+@dataclass(frozen=True)
+class Past:
+    """One promotion that went through: what, to where, who asked, and why."""
+
+    version: int
+    environment: str
+    asked_by: str
+    reason: str
 
 
-def main() -> None:
-    """Seed, saying what is done; raises SystemExit with a sentence when something never comes."""
+# Each model's in this order; the models beside each other.
+HISTORY: Mapping[str, Sequence[Past]] = {
+    "fraud-detector": (
+        Past(1, "staging", "ci", "First version, trained on last quarter."),
+        Past(1, "production", "alice", "Two weeks in staging without a complaint."),
+        Past(2, "staging", "ci", "The candidate of the week."),
+    ),
+    "churn-predictor": (
+        Past(1, "staging", "ci", "First version."),
+        Past(1, "production", "alice", "Marketing's campaign starts on Monday."),
+    ),
+    "demand-forecast": (Past(1, "production", "alice", "Replaces the spreadsheet."),),
+    "credit-limit": (Past(1, "production", "alice", "Signed off by the credit committee."),),
+}
+
+
+def seed(check: Callable[[], None]) -> None:
+    """Make the history, saying what is done. ``check`` raises when waiting has become pointless.
+
+    Raises SystemExit with a sentence when something never comes.
+    """
     _people()
-    _wait_for("MLflow's versions to be read", lambda: ModelVersion.objects.count() >= 8)
-    for plan in ROUNDS:
-        started = [_request(*row) for row in plan]
-        for promotion_id in filter(None, started):
-            _carry(promotion_id)
+
+    def make(model: str) -> None:
+        try:
+            for past in HISTORY[model]:
+                _carry(model, past, check)
+        finally:
+            connections.close_all()  # this thread's own
+
+    with ThreadPoolExecutor(len(HISTORY)) as threads:
+        for done in [threads.submit(make, model) for model in HISTORY]:
+            done.result()
 
 
 def _people() -> None:
@@ -73,47 +95,36 @@ def _people() -> None:
         )
 
 
-def _wait_for(what: str, condition: Callable[[], bool]) -> None:
-    until = time.monotonic() + PATIENCE_SECONDS
-    while not condition():
-        if time.monotonic() > until:
-            raise SystemExit(
-                f"The demo waited {PATIENCE_SECONDS} s in vain for {what}; see var/log."
-            )
-        time.sleep(0.3)
+def _carry(model: str, past: Past, check: Callable[[], None]) -> None:
+    """Ask, approve with everybody needed, and wait until the version is live."""
+    label = f"{model} v{past.version} to {past.environment}"
 
+    def wait_for(what: str, condition: Callable[[], bool]) -> None:
+        until = time.monotonic() + PATIENCE_SECONDS
+        while not condition():
+            check()
+            if time.monotonic() > until:
+                raise SystemExit(
+                    f"The demo waited {PATIENCE_SECONDS} s in vain for {what}; see var/log."
+                )
+            time.sleep(0.3)
 
-def _request(model: str, number: int, environment: str, who: str, why: str) -> int | None:
-    """Ask, unless it was asked for before; the promotion's id, None when that came to its end."""
-    target = Target.objects.get(model__name=model, environment__name=environment)
-    version = ModelVersion.objects.get(model__name=model, number=number, deleted_at=None)
-    earlier = Promotion.objects.filter(target=target, version=version).first()
-    if earlier is not None:
-        deployment = getattr(earlier, "deployment", None)
-        under_way = earlier.is_pending or (deployment is not None and deployment.is_open)
-        return earlier.pk if under_way else None
-    promotion = services.request_promotion(
-        actor=Person.objects.get(username=who),
-        via=Via.COMMAND,
-        target_id=target.pk,
-        version_id=version.pk,
-        reason=why,
-    )
-    return promotion.pk
+    def registered() -> bool:
+        # Somebody just trained it: no need to wait for the next look at MLflow.
+        Poll.objects.filter(kind="mlflow").update(due_at=timezone.now())
+        return _version(model, past).exists()
 
-
-def _carry(promotion_id: int) -> None:
-    """Approve with everybody needed, and wait until the version is live."""
-    promotion = Promotion.objects.select_related("version__model", "target__environment").get(
-        pk=promotion_id
-    )
-    label = f"{promotion.version} to {promotion.target.environment.name}"
+    if not _version(model, past).exists():
+        wait_for(f"{model} v{past.version} to be read from MLflow", registered)
+    promotion = _request(model, past)
+    if promotion is None:
+        return
 
     def read() -> Promotion:
         promotion.refresh_from_db()
         return promotion
 
-    _wait_for(f"the facts of {label}", lambda: bool(read().seal))
+    wait_for(f"the facts of {label}", lambda: bool(read().seal))
     for name in ("bob", "carol"):
         if read().is_pending:
             services.review(
@@ -127,11 +138,49 @@ def _carry(promotion_id: int) -> None:
     def ended() -> bool:
         return bool(Promotion.objects.get(pk=promotion.pk).deployment.finished_at)
 
-    _wait_for(f"the deployment of {label}", ended)
+    wait_for(f"the deployment of {label}", ended)
     deployment = Promotion.objects.get(pk=promotion.pk).deployment
     if deployment.status != DeploymentStatus.SUCCEEDED:
         raise SystemExit(f"The demo could not deploy {label}: {deployment.detail}")
-    print(f"  {label}: live", flush=True)
+    print(f"{label}: live", flush=True)
+
+
+def _version(model: str, past: Past) -> QuerySet[ModelVersion]:
+    return ModelVersion.objects.filter(model__name=model, number=past.version, deleted_at=None)
+
+
+def _request(model: str, past: Past) -> Promotion | None:
+    """The promotion, asked for unless it was before; None when that came to its end."""
+    target = Target.objects.get(model__name=model, environment__name=past.environment)
+    version = _version(model, past).get()
+    earlier = Promotion.objects.filter(target=target, version=version).first()
+    if earlier is not None:
+        deployment = getattr(earlier, "deployment", None)
+        under_way = earlier.is_pending or (deployment is not None and deployment.is_open)
+        return earlier if under_way else None
+    return services.request_promotion(
+        actor=Person.objects.get(username=past.asked_by),
+        via=Via.COMMAND,
+        target_id=target.pk,
+        version_id=version.pk,
+        reason=past.reason,
+    )
+
+
+def main() -> None:
+    """Train in a process of its own, and make the history beside it."""
+    with subprocess.Popen([sys.executable, "-m", "sandbox.demo.train"]) as training:
+
+        def check() -> None:
+            if training.poll():
+                raise SystemExit("The demo's models could not be trained (see above).")
+
+        try:
+            seed(check)
+            training.wait()
+            check()
+        finally:
+            training.terminate()
 
 
 if __name__ == "__main__":

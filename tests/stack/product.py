@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -12,6 +13,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import requests
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PORTS = ("PORT", "MLFLOW_PORT", "GITHUB_PORT", "SLACK_PORT")
@@ -30,6 +34,30 @@ class Product:
     github: str
     slack: str
     data: Path
+
+    def said(self) -> list[str]:
+        """What was on the terminal so far, by lines."""
+        return (self.data.parent / "run.log").read_text(errors="replace").splitlines()
+
+    def github_has(self, path: str) -> Any:
+        """GitHub's answer about ``acme/ml-models``, asked past the product."""
+        secrets = json.loads((self.data / "secrets.json").read_text())
+        return _get(
+            f"{self.github}/repos/acme/ml-models/{path}",
+            {"Authorization": f"Bearer {secrets['GITHUB_TOKEN']}"},
+        )
+
+    def mlflow_has(self, path: str) -> Any:
+        """MLflow's answer, asked past the product."""
+        return _get(f"{self.mlflow}/api/2.0/mlflow/{path}", {})
+
+
+def _get(url: str, headers: dict[str, str]) -> Any:
+    with requests.Session() as session:
+        session.trust_env = False
+        answer = session.get(url, headers=headers, timeout=10)
+        answer.raise_for_status()
+        return answer.json()
 
 
 def free_ports(count: int) -> list[int]:

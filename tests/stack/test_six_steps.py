@@ -5,15 +5,13 @@ from __future__ import annotations
 import json
 import os
 import re
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import requests
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
-from tests.stack.product import Product, running
+from tests.stack.product import Product
 
 CHROMIUM = Path(os.environ.get("CHROMIUM", "/usr/bin/chromium"))
 ARGUMENTS = [
@@ -29,23 +27,10 @@ ARGUMENTS = [
 DEPLOYMENT_MS = 90_000
 REASON = "It catches more fraud, at the price of a few milliseconds."
 
-pytestmark = [
-    pytest.mark.stack,
-    pytest.mark.skipif(
-        not CHROMIUM.exists(),
-        reason=f"no Chromium at {CHROMIUM}: install Debian's package chromium to run the browser test",
-    ),
-]
-
-
-@pytest.fixture(scope="module")
-def product() -> Iterator[Product]:
-    # Not one of pytest's folders: PostgreSQL, which never runs as root, has to get at its data.
-    with (
-        tempfile.TemporaryDirectory(prefix="countersign-product-") as folder,
-        running(Path(folder) / "var") as product,
-    ):
-        yield product
+pytestmark = pytest.mark.skipif(
+    not CHROMIUM.exists(),
+    reason=f"no Chromium at {CHROMIUM}: install Debian's package chromium to run the browser tests",
+)
 
 
 @pytest.fixture(scope="module")
@@ -116,27 +101,14 @@ def live(product: Product, environment: str = "production") -> dict[str, str]:
 
 
 def champion(product: Product) -> str:
-    with requests.Session() as session:
-        session.trust_env = False
-        answer = session.get(
-            f"{product.mlflow}/api/2.0/mlflow/registered-models/alias",
-            params={"name": "fraud-detector", "alias": "champion"},
-            timeout=10,
-        )
-        return str(answer.json()["model_version"]["version"])
+    found = product.mlflow_has("registered-models/alias?name=fraud-detector&alias=champion")
+    return str(found["model_version"]["version"])
 
 
 def deploy_runs(product: Product, token: str) -> int:
     """Runs on GitHub whose title carries the promotion's token."""
-    secrets = json.loads((product.data / "secrets.json").read_text())
-    with requests.Session() as session:
-        session.trust_env = False
-        answer = session.get(
-            f"{product.github}/repos/acme/ml-models/actions/runs?per_page=100",
-            headers={"Authorization": f"Bearer {secrets['GITHUB_TOKEN']}"},
-            timeout=10,
-        )
-        return sum(token in run["display_title"] for run in answer.json()["workflow_runs"])
+    found = product.github_has("actions/runs?per_page=100")
+    return sum(token in run["display_title"] for run in found["workflow_runs"])
 
 
 def test_the_six_steps(desk: Desk, product: Product) -> None:
