@@ -39,6 +39,7 @@ KINDS: dict[str, Kind] = {
     "promotion.expired": Kind("Expired: nobody settled it in time", "timer-off", "attention"),
     "review.approved": Kind("{actor} approved", "thumbs-up", "good"),
     "review.rejected": Kind("{actor} rejected", "thumbs-down", "bad"),
+    "review.withdrawn": Kind("{actor} withdrew their review", "undo", "attention"),
     "deployment.dispatching": Kind("The workflow {workflow} is being started", "rocket"),
     "deployment.started": Kind("The workflow run started", "play"),
     "deployment.succeeded": Kind(

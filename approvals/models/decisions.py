@@ -121,7 +121,11 @@ class Review(models.Model):
     comment = models.TextField(blank=True)
     created_at = models.DateTimeField()
     voided_at = models.DateTimeField(
-        null=True, blank=True, help_text="The facts changed afterwards; it no longer counts."
+        null=True, blank=True, help_text="Since when it no longer counts."
+    )
+    withdrawn = models.BooleanField(
+        default=False,
+        help_text="Void because its author took it back, not because the facts changed.",
     )
 
     class Meta:

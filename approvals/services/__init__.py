@@ -36,7 +36,7 @@ from approvals.services.registry import (
     record_models,
     record_versions,
 )
-from approvals.services.reviews import review
+from approvals.services.reviews import review, withdraw_review
 from approvals.services.runs import RunFacts, record_run, record_steps
 
 __all__ = [
@@ -72,4 +72,5 @@ __all__ = [
     "set_active",
     "stop_dispatch",
     "waits_for",
+    "withdraw_review",
 ]

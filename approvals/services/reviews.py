@@ -100,6 +100,36 @@ def review(
     return promotion
 
 
+@transaction.atomic
+def withdraw_review(
+    *, actor: Person, via: str, promotion_id: int, now: datetime | None = None
+) -> Promotion:
+    """Take one's own counting review back while nothing is settled; one may then decide anew.
+
+    Raises Refused (``already_decided``, ``nothing_to_withdraw``, ``inactive``).
+    """
+    promotion = lock_promotion(promotion_id)
+    now = now or timezone.now()
+    refuse_decided(promotion)
+    if not actor.is_active:
+        raise Refused("inactive", "You may not, because your account is not active.")
+    mine = promotion.reviews.filter(person=actor, voided_at=None).first()
+    if mine is None:
+        raise Refused("nothing_to_withdraw", "You have no review here that counts.")
+    mine.voided_at, mine.withdrawn = now, True
+    mine.save(update_fields=["voided_at", "withdrawn"])
+    record(
+        "review.withdrawn",
+        via=via,
+        actor=actor,
+        promotion=promotion,
+        now=now,
+        version=promotion.version.number,
+        verdict=mine.verdict,
+    )
+    return promotion
+
+
 def _what_moved(promotion: Promotion, seen: str) -> str:
     """What changed since the seal that the person saw, in words."""
     resealed = list(promotion.events.filter(kind="promotion.resealed").order_by("id"))

@@ -80,8 +80,9 @@ def _context(request: HttpRequest, shown: Promotion) -> dict[str, Any]:
         "steps": steps_of(shown, deployment, alias),
         "troubles": decisions.troubles_of(shown),
         "events": list(decisions.events_of(shown)),
+        # What is decided on is what was sealed, whatever MLflow says by now.
         "metrics": compare_metrics(
-            shown.version.metrics,
+            shown.facts.get("metrics") or shown.version.metrics,
             shown.replaces.metrics if shown.replaces else {},
             shown.target.model.metrics,
         ),
@@ -106,6 +107,8 @@ def _allowed(shown: Promotion, person: Person) -> dict[str, bool]:
         "may_cancel": shown.is_pending
         and person.is_active
         and (person.pk == shown.requester_id or decides),
+        "may_withdraw": shown.is_pending
+        and any(each.person_id == person.pk and not each.voided_at for each in shown.reviews.all()),
         "may_check": shown.is_pending and bool(shown.problem),
         "unconfirmed": unconfirmed,
         "may_dispatch_again": unconfirmed and decides,
@@ -146,6 +149,10 @@ def _act(request: HttpRequest, shown: Promotion, form: dict[str, Any]) -> HttpRe
         "reject": (
             lambda: services.review(**this, verdict=Verdict.REJECT, seal=seal, comment=text),
             "Rejected. The one who asked is told why.",
+        ),
+        "withdraw": (
+            lambda: services.withdraw_review(**this),
+            "Your review is withdrawn; you may decide anew.",
         ),
         "cancel": (lambda: services.cancel(**this, reason=text), "The request is cancelled."),
         "check": (lambda: services.check_again(**this), "The facts are being gathered again."),

@@ -256,3 +256,34 @@ def test_changed_facts_void_earlier_reviews(world: World) -> None:
     world.review(promotion, "bob")
     assert Deployment.objects.count() == 1
     assert timezone.now() >= event.at
+
+
+class TestWithdrawing:
+    def test_one_may_take_it_back_and_decide_anew(self, world: World) -> None:
+        promotion = world.request()
+        world.review(promotion, "bob")
+        services.withdraw_review(
+            actor=world.person("bob"), via=Via.BROWSER, promotion_id=promotion.pk
+        )
+        world.review(promotion, "carol")
+        promotion.refresh_from_db()
+        assert promotion.status == PromotionStatus.PENDING  # bob's approval no longer counts
+        world.review(promotion, "bob")
+        promotion.refresh_from_db()
+        assert promotion.status == PromotionStatus.APPROVED
+        assert Event.objects.filter(kind="review.withdrawn").count() == 1
+
+    def test_nobody_takes_back_what_is_not_theirs_or_settled(self, world: World) -> None:
+        promotion = world.request()
+        world.review(promotion, "bob")
+
+        def withdraw(name: str) -> Promotion:
+            return services.withdraw_review(
+                actor=world.person(name), via=Via.BROWSER, promotion_id=promotion.pk
+            )
+
+        refused("nothing_to_withdraw", lambda: withdraw("carol"))
+        refused("nothing_to_withdraw", lambda: withdraw("mallory"))
+        world.review(promotion, "carol")
+        refused("already_decided", lambda: withdraw("bob"))
+        assert Deployment.objects.count() == 1

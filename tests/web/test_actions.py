@@ -261,3 +261,26 @@ def test_the_administration_edits_no_history(world: World, client: Client) -> No
     assert promotion.status == PromotionStatus.PENDING and counts() == before
     person = reverse("admin:approvals_person_change", args=[world.person("mallory").pk])
     assert client.get(person).status_code == 200
+
+
+def test_withdrawing_a_review(world: World, browser: Browser) -> None:
+    promotion = world.request()
+    address = promotion.get_absolute_url()
+    bob = browser("bob")
+    assert "Withdraw my review" not in bob.get(address).content.decode()
+    bob.post(address, {"action": "approve", "seal": promotion.seal})
+    assert "Withdraw my review" in bob.get(address).content.decode()
+    assert "Withdraw my review" not in browser("carol").get(address).content.decode()
+    bob.post(address, {"action": "withdraw"})
+    assert not Review.objects.filter(promotion=promotion, voided_at=None).exists()
+    assert "withdrawn" in bob.get(address).content.decode()
+    refused(bob, address, {"action": "withdraw"}, "You have no review here that counts.")
+
+
+def test_the_page_shows_what_was_sealed(world: World, browser: Browser) -> None:
+    """MLflow's metrics may change after the decision; the page shows what people decided on."""
+    promotion = world.request(world.version(metrics={"accuracy": "0.913"}))
+    world.approve(promotion)
+    world.version(metrics={"accuracy": "0.111"})
+    html = browser("alice").get(promotion.get_absolute_url()).content.decode()
+    assert "0.913" in html and "0.111" not in html
