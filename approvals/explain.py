@@ -13,7 +13,7 @@ from approvals.models import Person, Promotion
 from approvals.policies import Decision, decide, whose_vote_counts
 from approvals.services.cases import case_of, team_words, voter, why_not_counting
 from approvals.states import Verdict
-from approvals.wording import listed
+from approvals.wording import day_and_time, listed
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,15 @@ class Explanation:
     def missing(self) -> int:
         """How many approvals are still needed in all."""
         return sum(row.missing for row in self.rows)
+
+    @property
+    def sentences(self) -> list[str]:
+        """All of it as plain text, one sentence a line."""
+        lines = [row.sentence for row in self.rows]
+        lines += [f"blocked: {blocker}" for blocker in self.blockers]
+        if self.expires_at:
+            lines.append(f"open until {day_and_time(self.expires_at)}")
+        return lines
 
     @property
     def can_still_act(self) -> list[Person]:
