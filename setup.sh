@@ -89,7 +89,8 @@ if [ -z "${UV_DEFAULT_INDEX:-}${UV_INDEX_URL:-}" ]; then
     index=$(ready_made_index)
     [ -z "$index" ] || export UV_DEFAULT_INDEX="$index"
 fi
-"$python" -m uv pip install --python "$python" --require-hashes -r "$file" ||
+# Compiled now, once and by all cores: the first start's many processes would each do it for themselves.
+"$python" -m uv pip install --python "$python" --compile-bytecode --require-hashes -r "$file" ||
     fail "The packages could not be installed (see above). $network_hint"
 
 say "$(stamp_of "$set_name")" >".venv/countersign-$set_name"

@@ -5,15 +5,13 @@ from __future__ import annotations
 import unicodedata
 from datetime import UTC, datetime
 
-MAX_REASON = 2000
 
-
-def clean_reason(text: str) -> str:
-    """What a person wrote, without control characters (new lines stay), at most 2,000 characters."""
+def clean_text(text: str) -> str:
+    """What a person wrote, without control characters; new lines stay."""
     kept = "".join(
         char for char in text if char in "\n\t" or unicodedata.category(char) not in {"Cc", "Cs"}
     )
-    return kept.strip()[:MAX_REASON]
+    return kept.strip()
 
 
 def day_and_time(moment: datetime) -> str:

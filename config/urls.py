@@ -6,7 +6,7 @@ from allauth.account.decorators import secure_admin_login
 from django.contrib import admin
 from django.contrib.auth.decorators import login_not_required
 from django.urls import include, path
-from django.views.generic import TemplateView
+from django.views.generic import RedirectView, TemplateView
 
 from config import health
 
@@ -23,6 +23,7 @@ urlpatterns = [
         "accounts/password/reset/",
         login_not_required(TemplateView.as_view(template_name="account/no_mail.html")),
     ),
+    path("accounts/email/", RedirectView.as_view(pattern_name="profile")),
     path("accounts/", include("allauth.account.urls")),
     path("", include("approvals.web.urls")),
 ]

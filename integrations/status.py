@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from django.conf import settings
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.functional import SimpleLazyObject
 
-from approvals.models import Effect
+from approvals.models import Effect, Target
 from approvals.models.outbox import EffectKind
 from approvals.states import EffectStatus
 from approvals.wording import day_and_time
@@ -24,6 +25,11 @@ def notices() -> list[str]:
     """One sentence for each thing that is not as it should be; empty when all is well."""
     now = timezone.now()
     found = []
+    if settings.SANDBOX and not Target.objects.filter(live_version__isnull=False).exists():
+        found.append(
+            "The demo is still being prepared: models are trained and deployed. The terminal says when "
+            "it is ready."
+        )
     beat = Heartbeat.objects.filter(name="worker").values_list("at", flat=True).first()
     if beat is None or now - beat > HEARTBEAT_LIMIT:
         since = f"since {day_and_time(beat)}" if beat else "yet"

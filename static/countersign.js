@@ -6,8 +6,10 @@
   const units = [["day", 86400], ["hour", 3600], ["minute", 60]];
   const relative = (moment) => {
     const seconds = (Date.now() - moment) / 1000;
+    const ahead = seconds < 0 ? 0.5 : 0;
     for (const [name, length] of units) {
-      const count = Math.floor(Math.abs(seconds) / length);
+      const far = Math.abs(seconds);
+      const count = far >= length * 0.95 ? Math.floor(far / length + ahead) : 0;
       if (count) {
         const amount = `${count} ${name}${count > 1 ? "s" : ""}`;
         return seconds > 0 ? `${amount} ago` : `in ${amount}`;

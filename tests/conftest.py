@@ -18,7 +18,7 @@ from tests.world import World
 TOGETHER = {
     "tests/stack/test_demo_world.py": "the running product",
     "tests/stack/test_six_steps.py": "the running product",
-    "tests/stack/test_killed_worker.py": "an MLflow server",
+    "tests/integrations/test_killed_worker.py": "an MLflow server",
     "tests/integrations/test_dispatch.py": "an MLflow server",
     "tests/integrations/test_mlflow_registry.py": "an MLflow server",
 }

@@ -35,6 +35,16 @@ ENVIRONMENT = {
 TEST_DATABASE = "options=-c%20countersign.test_database%3Don"
 
 
+def _never_wait_for_the_disk(url: str) -> None:
+    """These tests' data need not survive a power cut; emptying tables is much quicker so."""
+    import psycopg
+
+    with psycopg.connect(url, autocommit=True) as connection:
+        for setting in ("fsync", "synchronous_commit", "full_page_writes"):
+            connection.execute(f"ALTER SYSTEM SET {setting} = off")
+        connection.execute("SELECT pg_reload_conf()")
+
+
 def _prepare() -> None:
     if os.environ.get("COUNTERSIGN_TEST_READY"):
         return
@@ -45,6 +55,7 @@ def _prepare() -> None:
 
     if not os.environ.get("DATABASE_URL"):
         os.environ["DATABASE_URL"] = embedded.postgres_url(var)
+        _never_wait_for_the_disk(os.environ["DATABASE_URL"])
     if not os.environ.get("REDIS_URL"):
         os.environ["REDIS_URL"] = embedded.redis_url(var)
     url = os.environ["DATABASE_URL"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,12 +27,14 @@ sys.stdin.read()
 
 
 @pytest.fixture
-def data(tmp_path: Path) -> Iterator[Path]:
+def data() -> Iterator[Path]:
     """A folder too deep for a Unix socket, with a space in its name."""
-    deep = tmp_path / ("a long way down " * 6) / "var"
-    deep.mkdir(parents=True)
-    yield deep
-    embedded.stop_unused(deep)
+    # Not one of pytest's, which a second pytest closes again to PostgreSQL, which never runs as root.
+    with tempfile.TemporaryDirectory(prefix="countersign-embedded-") as folder:
+        deep = Path(folder) / ("a long way down " * 6) / "var"
+        deep.mkdir(parents=True)
+        yield deep
+        embedded.stop_unused(deep)
 
 
 def attach(data: Path) -> tuple[subprocess.Popen[str], str, str]:

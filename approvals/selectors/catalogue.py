@@ -128,7 +128,7 @@ def runs_of_model(model: RegisteredModel, limit: int = 12) -> QuerySet[WorkflowR
     return (
         WorkflowRun.objects.filter(repository=model.repository)
         .filter(
-            Q(head_sha__in=commits)
+            Q(head_sha__in=commits) & ~Q(kind=WorkflowKind.DEPLOY)
             | Q(title__iregex=_words(model.registry_name))
             | Q(deployments__target__model=model)
         )

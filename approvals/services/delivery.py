@@ -19,10 +19,9 @@ from approvals.services.cases import case_of, why_not_counting
 from approvals.services.facts import ObservedFacts, compose, difference_in_words, problem_with
 from approvals.services.history import enqueue, record
 from approvals.services.locks import lock_deployment
-from approvals.services.refusal import Refused
+from approvals.services.refusal import Refused, clean_reason
 from approvals.services.settle import close_deployment, move_deployment
 from approvals.states import ACTIVE_DEPLOYMENT, DeploymentStatus, PromotionStatus, Via
-from approvals.wording import clean_reason
 
 D = DeploymentStatus
 

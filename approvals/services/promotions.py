@@ -13,7 +13,7 @@ from approvals.policies import Policy
 from approvals.services.cases import UNREADABLE, case_of, voter, why_not_counting
 from approvals.services.history import enqueue, record
 from approvals.services.locks import lock_deployment, lock_promotion, lock_target
-from approvals.services.refusal import Refused
+from approvals.services.refusal import Refused, clean_reason
 from approvals.services.settle import close_deployment, settle
 from approvals.states import (
     OPEN_DEPLOYMENT,
@@ -22,7 +22,7 @@ from approvals.states import (
     PromotionStatus,
     Via,
 )
-from approvals.wording import clean_reason, day_and_time
+from approvals.wording import day_and_time
 
 
 def request_promotion(

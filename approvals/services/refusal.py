@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from approvals.wording import clean_text
+
+MAX_REASON = 2000
+
 
 class Refused(Exception):
     """The verb changed nothing. ``code`` is for programs and tests, ``sentence`` for the person."""
@@ -10,3 +14,17 @@ class Refused(Exception):
         super().__init__(sentence)
         self.code = code
         self.sentence = sentence
+
+
+def clean_reason(text: str) -> str:
+    """What a person wrote as a reason, made clean; nothing of a record is cut off silently.
+
+    Raises Refused("reason_too_long") past 2,000 characters.
+    """
+    reason = clean_text(text)
+    if len(reason) > MAX_REASON:
+        raise Refused(
+            "reason_too_long",
+            f"That is {len(reason):,} characters; say it in at most {MAX_REASON:,}.",
+        )
+    return reason

@@ -13,10 +13,10 @@ from approvals.services.cases import case_of, why_not_counting
 from approvals.services.history import record
 from approvals.services.locks import lock_promotion
 from approvals.services.promotions import refuse_decided
-from approvals.services.refusal import Refused
+from approvals.services.refusal import Refused, clean_reason
 from approvals.services.settle import grant, settle
 from approvals.states import PromotionStatus, Verdict
-from approvals.wording import clean_reason, day_and_time, listed
+from approvals.wording import day_and_time, listed
 
 
 @transaction.atomic

@@ -139,16 +139,20 @@ def _succeed(deployment: Deployment, run: WorkflowRun, now: datetime) -> None:
         D.SUCCEEDED,
         via=Via.GITHUB,
         kind="deployment.succeeded",
-        detail=f"{deployment.version} is live in {target.environment.name}.",
+        detail=f"{deployment.version} went live in {target.environment.name}.",
         now=now,
         run_id=run.run_id,
         url=run.url,
         former=former.number if former else None,
     )
+    replaced = target.live_deployment
     target.live_version = deployment.version
     target.live_since = now
     target.live_deployment = deployment
     target.save(update_fields=["live_version", "live_since", "live_deployment"])
+    if replaced is not None:
+        # Its message must not go on saying that it is live.
+        enqueue(EffectKind.ANNOUNCE, replaced.promotion, key=f"replaced:{deployment.pk}", now=now)
     if target.alias:
         enqueue(
             EffectKind.SET_ALIAS,

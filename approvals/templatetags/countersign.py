@@ -29,8 +29,10 @@ UNITS = [("day", 86400), ("hour", 3600), ("minute", 60)]
 def relative(moment: datetime, now: datetime) -> str:
     """``just now``, ``3 minutes ago``, ``in 2 days``; static/countersign.js counts the same way."""
     seconds = (now - moment) / timedelta(seconds=1)
+    # What lies ahead is rounded: "in 3 days" must not read "in 2 days" a second later.
+    ahead = 0.5 if seconds < 0 else 0.0
     for name, length in UNITS:
-        count = int(abs(seconds) // length)
+        count = int(abs(seconds) / length + ahead) if abs(seconds) >= length * 0.95 else 0
         if count:
             amount = f"{count} {name}{'s' if count > 1 else ''}"
             return f"{amount} ago" if seconds > 0 else f"in {amount}"

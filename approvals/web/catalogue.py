@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import messages
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBadRequest
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET, require_http_methods
 
@@ -52,14 +52,13 @@ def version(request: HttpRequest, name: str, number: int) -> HttpResponse:
     if candidate is None:
         raise Http404(f"{registered} has no version {number}.")
     targets = catalogue.targets_of(registered)
-    wanted = request.GET.get("environment", "")
-    target = next(
-        (each for each in targets if each.environment.name == wanted),
-        targets[-1] if targets else None,
-    )
+    target = _target_named(targets, request.GET.get("environment"), registered)
     form: dict[str, Any] = {}
     if request.method == "POST" and target is not None:
         kind = str(request.POST.get("kind", PromotionKind.PROMOTE))
+        if "environment" not in request.GET or kind not in PromotionKind.values:
+            # A form of ours names both; guessing could ask for the wrong place.
+            return HttpResponseBadRequest("The request names no environment, or no such kind.\n")
         answer = _ask(request, target, candidate, kind, form)
         if answer is not None:
             return answer
@@ -84,6 +83,18 @@ def version(request: HttpRequest, name: str, number: int) -> HttpResponse:
         },
         status=409 if form else 200,
     )
+
+
+def _target_named(
+    targets: list[Target], environment: str | None, registered: RegisteredModel
+) -> Target | None:
+    """The target in this environment; the last of the chain only where none is named."""
+    if environment is None:
+        return targets[-1] if targets else None
+    for target in targets:
+        if target.environment.name == environment:
+            return target
+    raise Http404(f"{registered} does not go to {environment}.")
 
 
 def _comparison(request: HttpRequest, candidate: ModelVersion, target: Target) -> dict[str, Any]:

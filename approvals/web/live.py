@@ -40,7 +40,8 @@ def live_page(
     htmx = bool(getattr(request, "htmx", False))
     base = {**context, "partial": htmx}
     rendered = {name: render_to_string(path, base, request) for name, path in parts.items()}
-    text = "".join([*rendered.values(), str(seconds)])
+    notices = render_to_string("web/parts/notices.html", {"partial": True}, request)
+    text = "".join([*rendered.values(), notices, str(seconds)])
     seen = hashlib.sha256(_TIMES.sub(r"\1", text).encode()).hexdigest()[:16]
     everything = {
         **base,

@@ -18,10 +18,14 @@ from approvals.explain import explain
 from approvals.models import Person, Promotion
 from approvals.seals import canonical, flatten, name_of
 from approvals.selectors import decisions
-from approvals.selectors.catalogue import dataset_differences, parameter_differences
+from approvals.selectors.catalogue import (
+    dataset_differences,
+    parameter_differences,
+    why_not_ask,
+)
 from approvals.services import Refused
 from approvals.services.cases import case_of, why_not_counting
-from approvals.states import DeploymentStatus, Verdict, Via
+from approvals.states import DeploymentStatus, PromotionKind, Verdict, Via
 from approvals.web.live import live_page
 from approvals.web.pages import person_of
 from approvals.web.progress import steps_of
@@ -103,6 +107,7 @@ def _allowed(shown: Promotion, person: Person) -> dict[str, bool]:
     decides = why_not_counting(case_of(shown), person) is None
     unconfirmed = bool(deployment and deployment.status == DeploymentStatus.UNCONFIRMED)
     live_here = bool(deployment and shown.target.live_deployment_id == deployment.pk)
+    former = deployment.previous if deployment and live_here else None
     return {
         "may_cancel": shown.is_pending
         and person.is_active
@@ -112,7 +117,12 @@ def _allowed(shown: Promotion, person: Person) -> dict[str, bool]:
         "may_check": shown.is_pending and bool(shown.problem),
         "unconfirmed": unconfirmed,
         "may_dispatch_again": unconfirmed and decides,
-        "may_roll_back": live_here and bool(deployment and deployment.previous_id),
+        "may_roll_back": former is not None
+        and not why_not_ask(person, shown.target, former, PromotionKind.ROLLBACK),
+        "ended_badly": bool(
+            deployment
+            and deployment.status in {DeploymentStatus.FAILED, DeploymentStatus.CANCELLED}
+        ),
     }
 
 

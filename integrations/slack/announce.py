@@ -23,6 +23,7 @@ def deliver(promotion_id: int, *, attempts: int) -> None:
     promotion = Promotion.objects.select_related(
         "target__model",
         "target__environment",
+        "target__live_version",
         "version__model",
         "replaces",
         "requester",

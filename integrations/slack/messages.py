@@ -16,7 +16,7 @@ from integrations.slack.text import inert, link, moment, mrkdwn, names, quoted
 
 Block = dict[str, Any]
 
-GREEN, RED, AMBER, BLUE = "#2eb67d", "#e01e5a", "#ecb22e", "#1d9bd1"
+GREEN, RED, AMBER, BLUE, GREY = "#2eb67d", "#e01e5a", "#ecb22e", "#1d9bd1", "#8d8d8d"
 MARKS = {BETTER: ":large_green_circle: better", WORSE: ":red_circle: worse", SAME: "same"}
 MOST_METRICS = 8
 
@@ -120,10 +120,22 @@ def title_of(promotion: Promotion) -> str:
     return f"Promote {promotion.version} to {target.environment.name}"
 
 
+def _state(promotion: Promotion, deployment: Deployment | None) -> tuple[str, str, str]:
+    """Colour, mark and words; what was live and was replaced since says so."""
+    state = STATES[(promotion.status, deployment.status if deployment else None)]
+    if deployment is None or deployment.status != D.SUCCEEDED:
+        return state
+    target = promotion.target
+    if target.live_deployment_id == deployment.pk:
+        return state
+    now = f"v{target.live_version.number}" if target.live_version else "another version"
+    return GREY, ":white_circle:", f"Was live; {now} is live now"
+
+
 def render(promotion: Promotion) -> dict[str, Any]:
     """The arguments of chat.postMessage or chat.update: text, blocks, attachments."""
     deployment: Deployment | None = getattr(promotion, "deployment", None)
-    colour, mark, words = STATES[(promotion.status, deployment.status if deployment else None)]
+    colour, mark, words = _state(promotion, deployment)
     explained = explain(promotion)
     url = address(promotion.get_absolute_url())
     replaces = f", replacing v{promotion.replaces.number}" if promotion.replaces else ""
@@ -174,6 +186,8 @@ def _footer(promotion: Promotion) -> Block:
         texts.append(f"Settled {moment(promotion.decided_at)}")
     if promotion.seal:
         texts.append(f"Seal `{promotion.short_seal}`")
+    elif promotion.is_pending and promotion.problem:
+        texts.append("It can be decided once the problem is mended")
     elif promotion.is_pending:
         texts.append("The facts are being gathered; it can be decided in a moment")
     return _context("  ·  ".join(texts))

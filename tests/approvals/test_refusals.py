@@ -287,3 +287,10 @@ class TestWithdrawing:
         world.review(promotion, "carol")
         refused("already_decided", lambda: withdraw("bob"))
         assert Deployment.objects.count() == 1
+
+
+def test_nothing_of_a_reason_is_cut_off_silently(world: World) -> None:
+    version = world.version()
+    sentence = refused("reason_too_long", lambda: ask(world, version.pk, reason="x" * 2001))
+    assert "2,001" in sentence
+    assert ask(world, version.pk, reason="x" * 2000).reason == "x" * 2000

@@ -163,7 +163,7 @@ def test_inert(slack: Slack) -> None:
     nasty = (
         "<!channel> <@U0BOB> & <https://evil.example|safe> @here\n>quote\n\u202eevil\u2066 שלום\n"
     )
-    promotion = slack.ask(reason=nasty + "&" * 2000)
+    promotion = slack.ask(reason=nasty + "&" * (2000 - len(nasty)))
     services.cancel(
         actor=slack.world.person("alice"),
         via=Via.BROWSER,
@@ -208,3 +208,15 @@ def test_the_worker_never_calls_slack_inside_a_transaction(world: World) -> None
     promotion = world.request()
     with pytest.raises(RuntimeError, match="inside a database transaction"):
         deliver(promotion.pk, attempts=1)
+
+
+def test_a_message_stops_saying_live_when_another_version_is(slack: Slack) -> None:
+    slack.world.make_live(slack.world.version(1))
+    first = slack.world.make_live(slack.world.version(2))
+    slack.deliver()
+    slack.world.make_live(slack.world.version(3))
+    slack.deliver()
+    message = SlackMessage.objects.get(promotion=first.promotion)
+    [shown] = [each for each in slack.messages() if each["ts"] == message.ts]
+    assert "Was live; v3 is live now" in shown["text"]
+    assert "Roll back" not in str(shown["attachments"])

@@ -17,7 +17,7 @@ from integrations.slack.text import inert, link, mrkdwn, names, quoted
 from tests import blockkit
 from tests.world import World
 
-LONG = "<&>" * 700
+LONG = "<&>" * 660
 
 
 def check(promotion: Promotion) -> dict[str, Any]:

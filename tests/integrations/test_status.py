@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import pytest
 from django.test import Client
 from django.utils import timezone
+from pytest_django.fixtures import Settings
 
 from approvals.models import Effect
 from integrations.models import Heartbeat, Poll
 from integrations.status import notices
 from tests.world import World
+
+
+@pytest.fixture(autouse=True)
+def no_demo(settings: Settings) -> None:
+    """The demo's own notice is tested by itself."""
+    settings.SANDBOX = False
 
 
 def alive() -> None:
@@ -56,6 +64,14 @@ def test_messages_that_wait(world: World) -> None:
     assert notices() == [
         "Slack's messages wait: Slack could not be reached. They are delivered later."
     ]
+
+
+def test_the_demo_says_when_it_is_not_ready(world: World, settings: Settings) -> None:
+    alive()
+    settings.SANDBOX = True
+    assert "still being prepared" in notices()[0]
+    world.make_live(world.version(1))
+    assert notices() == []
 
 
 def test_visitors_are_told_nothing(db: None) -> None:

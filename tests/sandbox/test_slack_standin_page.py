@@ -25,8 +25,11 @@ from starlette.routing import Route
 from sandbox.slack import create_app, served
 from tests.blockkit import validate_message, validate_view
 
-CHROMIUM = Path("/usr/bin/chromium")
-pytestmark = pytest.mark.skipif(not CHROMIUM.exists(), reason="/usr/bin/chromium is not installed")
+CHROMIUM = Path(os.environ.get("CHROMIUM", "/usr/bin/chromium"))
+pytestmark = pytest.mark.skipif(
+    not CHROMIUM.exists(),
+    reason=f"no Chromium at {CHROMIUM}: install Debian's package chromium to run the browser tests",
+)
 
 JSON = dict[str, Any]
 TOKEN, SECRET, RELEASES = "xoxb-test", "signing-secret", "C0RELEASES"

@@ -1,4 +1,4 @@
-"""The running product; the stand-in for GitHub and one real MLflow server for the killed workers."""
+"""The running product."""
 
 from __future__ import annotations
 
@@ -8,11 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integrations.github_fixtures import github
-from tests.integrations.registry import mlflow_server, registry
 from tests.stack.product import Product, running
-
-__all__ = ["github", "mlflow_server", "registry"]
 
 
 @pytest.fixture(scope="session")

@@ -16,6 +16,7 @@ from tests.stack.product import ROOT, Product
 
 EXPECTED = {(m.name, n): v for m in MODELS for n, v in enumerate(m.versions, start=1)}
 Versions = dict[tuple[str, int], tuple[Any, Any]]
+pytestmark = pytest.mark.stack
 
 
 @pytest.fixture(scope="module")

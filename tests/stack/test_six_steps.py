@@ -27,10 +27,13 @@ ARGUMENTS = [
 DEPLOYMENT_MS = 90_000
 REASON = "It catches more fraud, at the price of a few milliseconds."
 
-pytestmark = pytest.mark.skipif(
-    not CHROMIUM.exists(),
-    reason=f"no Chromium at {CHROMIUM}: install Debian's package chromium to run the browser tests",
-)
+pytestmark = [
+    pytest.mark.stack,
+    pytest.mark.skipif(
+        not CHROMIUM.exists(),
+        reason=f"no Chromium at {CHROMIUM}: install Debian's package chromium to run the browser tests",
+    ),
+]
 
 
 @pytest.fixture(scope="module")
@@ -78,11 +81,11 @@ class Desk:
         page.goto(f"{self.product.slack}/?as={name}")
         return page
 
-    def shot(self, page: Page, name: str) -> None:
+    def shot(self, page: Page, name: str, *, whole: bool = True) -> None:
         if self.folder:
             # Hiding the caret would inject a style, which the Content-Security-Policy rightly refuses.
             path = Path(self.folder) / f"{name}.png"
-            page.screenshot(path=path, full_page=True, caret="initial")
+            page.screenshot(path=path, full_page=whole, caret="initial")
 
 
 @pytest.fixture
@@ -163,6 +166,7 @@ def test_the_six_steps(desk: Desk, product: Product) -> None:
     running_ = carol.locator('[data-deployment-status="running"]')
     expect(running_.first).to_be_visible(timeout=DEPLOYMENT_MS)
     desk.shot(carol, "4-running")
+    desk.shot(alice, "promotion", whole=False)
     done = alice.locator('[data-deployment-status="succeeded"]').first
     expect(done).to_be_visible(timeout=DEPLOYMENT_MS)  # alice's page followed it by itself
     expect(theirs).to_contain_text("Live", timeout=20_000)

@@ -62,12 +62,13 @@ def test_asking_approving_going_live_and_back(world: World, browser: Browser) ->
 
 def test_a_refused_request_keeps_what_was_typed(world: World, browser: Browser) -> None:
     version = world.version()
-    refused(browser("mallory"), version.get_absolute_url(), {"reason": "Please!"}, "You may not")
-    refused(browser("alice"), version.get_absolute_url(), {"reason": "  "}, "Say why")
+    address = f"{version.get_absolute_url()}?environment=production"
+    refused(browser("mallory"), address, {"reason": "Please!"}, "You may not")
+    refused(browser("alice"), address, {"reason": "  "}, "Say why")
     world.request(version)
     refused(
         browser("alice"),
-        version.get_absolute_url(),
+        address,
         {"reason": "Again."},
         "already waiting for approval",
     )
@@ -169,7 +170,7 @@ def test_rolling_back_to_what_was_never_live(world: World, browser: Browser) -> 
     assert "There is nothing to go back to" in browser("bob").get(address).content.decode()
     refused(
         browser("bob"),
-        other.get_absolute_url(),
+        f"{other.get_absolute_url()}?environment=production",
         {"kind": "rollback", "reason": "Back!"},
         "was never live",
     )
@@ -284,3 +285,42 @@ def test_the_page_shows_what_was_sealed(world: World, browser: Browser) -> None:
     world.version(metrics={"accuracy": "0.111"})
     html = browser("alice").get(promotion.get_absolute_url()).content.decode()
     assert "0.913" in html and "0.111" not in html
+
+
+@pytest.mark.parametrize("query", ["?environment=nope", "?environment=", ""])
+def test_an_environment_is_never_guessed(world: World, browser: Browser, query: str) -> None:
+    version = world.version(2)
+    before = counts()
+    answer = browser("alice").post(f"{version.get_absolute_url()}{query}", {"reason": "x"})
+    assert answer.status_code in {400, 404}
+    assert counts() == before
+
+
+def test_a_model_that_does_not_go_there(world: World, browser: Browser) -> None:
+    version = world.version(1, "credit-limit")
+    address = f"{version.get_absolute_url()}?environment=staging"
+    assert browser("alice").get(address).status_code == 404
+    assert browser("alice").post(address, {"reason": "x"}).status_code == 404
+    assert not Promotion.objects.exists()
+
+
+def test_the_e_mail_page_of_the_sign_in_library_is_closed(world: World, browser: Browser) -> None:
+    answer = browser("mallory").post("/accounts/email/", {"email": "bob@acme.example"})
+    assert (answer.status_code, answer["Location"]) == (302, "/profile/")
+
+
+def test_after_a_failed_deployment_there_is_a_next_step(world: World, browser: Browser) -> None:
+    world.make_live(world.version(1))
+    deployment = world.approve(world.request(world.version(2)))
+    services.stop_dispatch(deployment_id=deployment.pk, problem="The artifacts are gone.")
+    html = browser("alice").get(deployment.promotion.get_absolute_url()).content.decode()
+    assert "fraud-detector v1 is live in production, as before." in html
+    assert "Ask again" in html
+
+
+def test_roll_back_is_offered_only_to_those_who_may_ask(world: World, browser: Browser) -> None:
+    world.make_live(world.version(1))
+    deployment = world.make_live(world.version(2))
+    address = deployment.promotion.get_absolute_url()
+    for name, offered in (("bob", True), ("carol", True), ("mallory", False)):
+        assert ("/rollback/" in browser(name).get(address).content.decode()) is offered, name

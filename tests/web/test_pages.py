@@ -45,12 +45,13 @@ def test_every_page_opens_for_every_role(db: None) -> None:
     scene.build()
     pages = [reverse(name) for name in ("overview", "inbox", "timeline", "profile")]
     pages += [reverse("model", args=[name]) for name in ("fraud-detector", "credit-limit")]
-    for promotion in Promotion.objects.select_related("version__model"):
+    for promotion in Promotion.objects.select_related("version__model", "target__environment"):
         pages.append(promotion.get_absolute_url())
         pages.append(reverse("promotion_facts", args=[promotion.pk]))
         pages.append(reverse("rollback", args=[promotion.target_id]))
         pages.append(promotion.version.get_absolute_url())
-        pages.append(f"{promotion.version.get_absolute_url()}?environment=staging")
+        where = promotion.target.environment.name
+        pages.append(f"{promotion.version.get_absolute_url()}?environment={where}")
     for role in ROLES:
         client = Client()
         client.force_login(scene.person(role))

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -34,7 +34,9 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 @contextmanager
-def worker(application: str, settings: Settings, log: Path, **more: str) -> Iterator[None]:
+def worker(
+    application: str, settings: Settings, log: Path, **more: str
+) -> Iterator[subprocess.Popen[bytes]]:
     """A real Celery worker process on the test's database and broker, ended with its children."""
     name = connection.settings_dict["NAME"]
     environment = {
@@ -59,9 +61,10 @@ def worker(application: str, settings: Settings, log: Path, **more: str) -> Iter
             start_new_session=True,
         )
     try:
-        yield
+        yield process
     finally:
-        os.killpg(process.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
         process.wait(timeout=10)
 
 
@@ -82,16 +85,23 @@ def test_exactly_one_run(
     deployment = approved(committed_world, version)
     Effect.objects.filter(status="waiting").exclude(kind="dispatch").update(status="done")
 
-    def claimed_and_dead() -> bool:
-        effect = Effect.objects.get(kind="dispatch")
-        if effect.claimed_until is None:
+    with worker(
+        "tests.integrations.doomed", settings, tmp_path / "doomed.log", DIE=point
+    ) as doomed:
+
+        def dead() -> bool:
             deliver_effects.delay()
             time.sleep(0.3)
-        # The lease of a worker that is gone runs out, and is not renewed.
-        return bool(effect.claimed_until and effect.claimed_until < timezone.now())
+            return doomed.poll() == -signal.SIGKILL
 
-    with worker("tests.stack.doomed", settings, tmp_path / "doomed.log", DIE=point):
-        eventually(claimed_and_dead, 60)
+        eventually(dead, 60)
+
+    def given_up() -> bool:
+        # The lease of a worker that is gone runs out, and is not renewed.
+        claimed_until = Effect.objects.get(kind="dispatch").claimed_until
+        return claimed_until is not None and claimed_until < timezone.now()
+
+    eventually(given_up)
     began = {"before_commit": D.QUEUED}.get(point, D.DISPATCHING)
     assert again(deployment).status == began
     assert len(github.runs()) == (1 if point == "after_post" else 0)

@@ -1,6 +1,6 @@
 """A real Celery application whose worker is killed (SIGKILL) at a named point of the dispatch.
 
-``celery -A tests.stack.doomed worker`` with ``DIE`` = ``before_post`` (after ``dispatching`` was
+``celery -A tests.integrations.doomed worker`` with ``DIE`` = ``before_post`` (after ``dispatching`` was
 committed) or ``after_post`` (GitHub accepted, the answer is lost with the worker).
 """
 
@@ -27,7 +27,8 @@ real_post = dispatch.post
 
 
 def die() -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
+    """The whole worker at once: nobody is left who could take the effect up again."""
+    os.killpg(os.getpgrp(), signal.SIGKILL)
 
 
 def doomed_post(order: DispatchOrder, by: Requester) -> dispatch.Started:
