@@ -32,6 +32,7 @@ from sandbox.environment import (
 from sandbox.programs import inside_world, outside_world
 from sandbox.supervisor import Program, Supervisor, SupervisorError
 
+LOOK_SECONDS = 3.0  # how often the embedded servers are looked after
 START_SECONDS = 120.0  # generous: a cold disk and two cores
 SEEDED = "seeded"  # this file in the data says that the first run is over
 
@@ -104,9 +105,14 @@ def serve(supervisor: Supervisor, env: dict[str, str], data: Path, state: IO[str
         return
     (data / SEEDED).touch()
     say(welcome(env, time.monotonic() - started))
+    looked = time.monotonic()
     while not supervisor.stopping:
         if supervisor.tend():
             remember(state, supervisor)
+        if time.monotonic() - looked > LOOK_SECONDS:
+            looked = time.monotonic()
+            for name in embedded.revive():
+                say(f"The embedded {name} had ended; it was started again.")
         time.sleep(0.3)
 
 

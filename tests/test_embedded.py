@@ -139,3 +139,35 @@ def test_a_missing_package_is_one_sentence(
     assert callable(start)
     with pytest.raises(embedded.EmbeddedServerError, match=f"No {setting} is set"):
         start(tmp_path)
+
+
+REVIVE = """
+import os, signal, sys, time
+from pathlib import Path
+import psycopg, redis
+from config import embedded
+data = Path(sys.argv[1])
+postgres, broker = embedded.postgres_url(data), embedded.redis_url(data)
+assert embedded.revive() == []
+os.kill(redis.Redis.from_url(broker).info("server")["process_id"], signal.SIGKILL)
+postmaster = int((data / "postgres" / "postmaster.pid").read_text().split()[0])
+os.kill(postmaster, signal.SIGKILL)
+time.sleep(0.5)
+print(sorted(embedded.revive()), flush=True)
+redis.Redis.from_url(broker).ping()
+psycopg.connect(postgres).execute("SELECT 1")
+embedded.stop()
+"""
+
+
+def test_what_somebody_killed_is_started_again_at_the_same_address(data: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", REVIVE, str(data)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        cwd=Path(__file__).resolve().parent.parent,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "['PostgreSQL', 'Redis']"

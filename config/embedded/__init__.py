@@ -13,9 +13,9 @@ from pathlib import Path
 from config.embedded.postgres import Postgres
 from config.embedded.redis import Redis
 from config.embedded.server import EmbeddedServerError
-from config.embedded.shared import attach, leave_all, stop_if_unused
+from config.embedded.shared import attach, leave_all, revive_all, stop_if_unused
 
-__all__ = ["EmbeddedServerError", "postgres_url", "redis_url", "stop", "stop_unused"]
+__all__ = ["EmbeddedServerError", "postgres_url", "redis_url", "revive", "stop", "stop_unused"]
 
 
 def postgres_url(data: Path) -> str:
@@ -32,6 +32,14 @@ def redis_url(data: Path) -> str:
     Raises EmbeddedServerError with a sentence for the user.
     """
     return attach(_redis(data))
+
+
+def revive() -> list[str]:
+    """Start again, at the same address, what this process uses and somebody killed; names it.
+
+    Raises EmbeddedServerError with a sentence for the user.
+    """
+    return revive_all()
 
 
 def stop() -> None:

@@ -31,9 +31,7 @@ class Redis(Server):
     def start(self) -> None:
         program = self._program()
         password = self._known().get("password") or secrets.token_urlsafe(24)
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+        port = _free_port(self._known().get("port", 0))
         settings = {
             "bind": "127.0.0.1",
             "port": port,
@@ -119,3 +117,17 @@ def _write_private(path: Path, text: str) -> None:
     with path.open("w") as file:
         path.chmod(0o600)
         file.write(text)
+
+
+def _free_port(wanted: int) -> int:
+    """The port of before, which everybody who uses the server knows, else any free one."""
+    for port in (wanted, 0):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            chosen: int = probe.getsockname()[1]
+            return chosen
+    raise EmbeddedServerError("No port is free on 127.0.0.1 for the embedded Redis.")

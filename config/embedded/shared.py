@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +17,9 @@ from pathlib import Path
 from typing import IO, Any
 
 from config.embedded.server import EmbeddedServerError, Server
+
+
+REVIVE_SECONDS = 20
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,33 @@ def attach(server: Server) -> str:
         atexit.register(leave_all)
     _attached[server.folder] = _Attached(server, url, users, os.getpid())
     return url
+
+
+def revive_all() -> list[str]:
+    """Start again what this process uses and somebody killed; names it. Raises EmbeddedServerError."""
+    revived = []
+    for attached in list(_attached.values()):
+        server = attached.server
+        if attached.owner == os.getpid() and not server.answers():
+            with _starting(server):
+                if not server.answers():
+                    _start_patiently(server)
+                    revived.append(server.name)
+    return revived
+
+
+def _start_patiently(server: Server) -> None:
+    """A killed server's children may hold its lock files for some seconds more."""
+    until = time.monotonic() + REVIVE_SECONDS
+    while True:
+        try:
+            server.start()
+            server.wait_until_it_answers()
+            return
+        except EmbeddedServerError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(1)
 
 
 def leave_all() -> None:
