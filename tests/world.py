@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any
 
 from django.conf import settings
@@ -18,6 +19,7 @@ from integrations.models import SlackIdentity
 
 EPOCH = datetime(2026, 11, 1, 9, 0, tzinfo=UTC)
 SLACK_TEAM = "T0ACME"
+_loaded = cache(load)  # read once, not for every test
 
 
 class World:
@@ -25,7 +27,7 @@ class World:
     approve, mallory may not, ci is a machine."""
 
     def __init__(self) -> None:
-        services.apply_configuration(loaded=load(settings.COUNTERSIGN_CONFIG), via=Via.COMMAND)
+        services.apply_configuration(loaded=_loaded(settings.COUNTERSIGN_CONFIG), via=Via.COMMAND)
         Person.objects.update(is_active=True)
         for name in ("alice", "bob", "carol", "dave", "mallory"):
             SlackIdentity.objects.create(

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.template.loader import render_to_string
+from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods
 
 from approvals import services
 from approvals.compare import compare_metrics
 from approvals.explain import explain
-from approvals.models import Person, Promotion
+from approvals.models import Deployment, Person, Promotion
 from approvals.seals import canonical, flatten, name_of
 from approvals.selectors import decisions
 from approvals.selectors.catalogue import (
@@ -72,7 +74,7 @@ def _context(request: HttpRequest, shown: Promotion) -> dict[str, Any]:
     gathering = shown.is_pending and decisions.is_gathering(shown)
     alias = decisions.alias_is_written(shown)
     explanation = explain(shown, person)
-    moving = gathering or alias == "waiting" or bool(deployment and deployment.is_open)
+    moving = gathering or alias == "waiting" or _is_moving(deployment)
     differing, equal = parameter_differences(shown.version, shown.replaces)
     context: dict[str, Any] = {
         "promotion": shown,
@@ -99,6 +101,19 @@ def _context(request: HttpRequest, shown: Promotion) -> dict[str, Any]:
     }
     context["actions_key"] = _actions_key(context)
     return context
+
+
+# For so long after its end a run's last steps may still be read.
+STEPS_LATE = timedelta(seconds=30)
+
+
+def _is_moving(deployment: Deployment | None) -> bool:
+    """Something is under way, or the outcome of the run's last steps has not been read yet."""
+    if deployment is None or deployment.is_open:
+        return deployment is not None
+    run, ended = deployment.workflow_run, deployment.finished_at
+    behind = run is not None and any(step["status"] != "completed" for step in run.steps)
+    return behind and ended is not None and timezone.now() - ended < STEPS_LATE
 
 
 def _allowed(shown: Promotion, person: Person) -> dict[str, bool]:

@@ -78,7 +78,6 @@ MODELS = [
                 lambda: DecisionTreeClassifier(random_state=7),
                 ["amount", "hour", "merchant_risk"],
                 latest_rows=400,
-                validated=True,
             ),
         ],
     ),

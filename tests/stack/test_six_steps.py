@@ -171,6 +171,9 @@ def test_the_six_steps(desk: Desk, product: Product) -> None:
     expect(done).to_be_visible(timeout=DEPLOYMENT_MS)  # alice's page followed it by itself
     expect(theirs).to_contain_text("Live", timeout=20_000)
     expect(alice.get_by_role("main")).to_contain_text("champion now points to v2", timeout=20_000)
+    # The last step's outcome is shown too, although the end of the run came by webhook.
+    step = alice.locator("#live-standing li", has_text="Deploy the model").last
+    expect(step).to_contain_text("Passed", timeout=20_000)
     desk.shot(alice, "4-live")
     desk.shot(bob, "4-slack-live")
     served = live(product)
