@@ -18,7 +18,6 @@ from typing import IO, Any
 
 from config.embedded.server import EmbeddedServerError, Server
 
-
 REVIVE_SECONDS = 20
 
 
