@@ -47,9 +47,13 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     """With REQUIRE_ALL=1 (continuous integration) a skipped test is a failed one."""
     outcome = yield
     report = outcome.get_result()  # type: ignore[attr-defined]
-    if report.skipped and os.environ.get("REQUIRE_ALL") == "1":
+    if not report.skipped:
+        return
+    if os.environ.get("REQUIRE_ALL") == "1":
         report.outcome = "failed"
         report.longrepr = f"skipped, but everything is required here: {report.longrepr}"
+    else:  # no place, so that the summary has one line for one reason
+        report.longrepr = (str(item.config.rootpath / "tests"), None, report.longrepr[2])
 
 
 @pytest.fixture(autouse=True)
@@ -72,6 +76,17 @@ def world(db: None) -> World:
 def committed_world(transactional_db: None) -> World:
     """The same world, in committed transactions: for threads, adapters and on-commit effects."""
     return World()
+
+
+@pytest.fixture(scope="session")
+def chromium_path() -> Path:
+    """Where Chromium is. Without it the tests in a browser are skipped, and one line says so."""
+    path = Path(os.environ.get("CHROMIUM", "/usr/bin/chromium"))
+    if not path.exists():
+        pytest.skip(
+            f"no Chromium at {path}: install Debian's package chromium to run the tests in a browser"
+        )
+    return path
 
 
 @pytest.fixture

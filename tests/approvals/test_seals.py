@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from approvals.seals import canonical, differences, flatten, seal
@@ -27,11 +27,13 @@ values = st.recursive(
 )
 
 
+@settings(max_examples=50)
 @given(st.dictionaries(st.text(), values))
 def test_the_seal_survives_storage(facts: dict[str, Any]) -> None:
     assert seal(json.loads(json.dumps(facts))) == seal(facts)
 
 
+@settings(max_examples=50)
 @given(st.dictionaries(st.text(), values), st.randoms())
 def test_the_order_of_keys_does_not_matter(facts: dict[str, Any], random: Any) -> None:
     keys = list(facts)

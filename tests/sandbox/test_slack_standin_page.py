@@ -25,12 +25,6 @@ from starlette.routing import Route
 from sandbox.slack import create_app, served
 from tests.blockkit import validate_message, validate_view
 
-CHROMIUM = Path(os.environ.get("CHROMIUM", "/usr/bin/chromium"))
-pytestmark = pytest.mark.skipif(
-    not CHROMIUM.exists(),
-    reason=f"no Chromium at {CHROMIUM}: install Debian's package chromium to run the browser tests",
-)
-
 JSON = dict[str, Any]
 TOKEN, SECRET, RELEASES = "xoxb-test", "signing-secret", "C0RELEASES"
 
@@ -198,10 +192,10 @@ def standin() -> Iterator[tuple[str, WebClient, list[str]]]:
 
 
 @pytest.fixture
-def browser() -> Iterator[Browser]:
+def browser(chromium_path: Path) -> Iterator[Browser]:
     arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
+        chromium = playwright.chromium.launch(executable_path=chromium_path, args=arguments)
         yield chromium
         chromium.close()
 

@@ -13,7 +13,6 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 
 from tests.stack.product import Product
 
-CHROMIUM = Path(os.environ.get("CHROMIUM", "/usr/bin/chromium"))
 ARGUMENTS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -27,19 +26,14 @@ ARGUMENTS = [
 DEPLOYMENT_MS = 90_000
 REASON = "It catches more fraud, at the price of a few milliseconds."
 
-pytestmark = [
-    pytest.mark.stack,
-    pytest.mark.skipif(
-        not CHROMIUM.exists(),
-        reason=f"no Chromium at {CHROMIUM}: install Debian's package chromium to run the browser tests",
-    ),
-]
+# The path first: without Chromium nothing else has to start for these tests.
+pytestmark = [pytest.mark.stack, pytest.mark.usefixtures("chromium_path")]
 
 
 @pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
+def chromium(chromium_path: Path) -> Iterator[Browser]:
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        browser = playwright.chromium.launch(executable_path=chromium_path, args=ARGUMENTS)
         yield browser
         browser.close()
 
