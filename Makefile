@@ -5,7 +5,8 @@
 
 PYTHON_IN_VENV := .venv/bin/python
 PYTEST_ARGS ?=
-PYTEST_WORKERS ?= 2
+# Many tests wait for servers, so one process more than there are cores is busy.
+PYTEST_WORKERS ?= $(shell python3 -c "import os; print(min(4, (os.cpu_count() or 1) + 1))" || echo 2)
 
 .DEFAULT_GOAL := help
 .PHONY: help run test check reset

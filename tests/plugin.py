@@ -7,6 +7,7 @@ DATABASE_URL or REDIS_URL is set, those are used.
 from __future__ import annotations
 
 import atexit
+import gc
 import os
 import shutil
 import tempfile
@@ -70,3 +71,5 @@ def _prepare() -> None:
 
 
 _prepare()
+# Looking for garbage every 700 objects took a tenth of the time.
+gc.set_threshold(100_000, 50, 50)

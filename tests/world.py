@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
 
+from django.apps import apps
 from django.conf import settings
+from django.db.models import Model
 from django.utils import timezone
 
 from approvals import services
@@ -20,6 +23,9 @@ from integrations.models import SlackIdentity
 EPOCH = datetime(2026, 11, 1, 9, 0, tzinfo=UTC)
 SLACK_TEAM = "T0ACME"
 _loaded = cache(load)  # read once, not for every test
+# The rows of a new world: made by the product once, then copied, which takes a tenth of the time.
+_made: list[tuple[type[Model], list[Model]]] | None = None
+BY_MIGRATIONS = {"auth.Permission", "contenttypes.ContentType"}
 
 
 class World:
@@ -27,6 +33,16 @@ class World:
     approve, mallory may not, ci is a machine."""
 
     def __init__(self) -> None:
+        global _made
+        if _made is None:
+            self._make()
+            _made = [(model, list(model._base_manager.all())) for model in apps.get_models()]
+        else:
+            for model, rows in _made:
+                if rows and model._meta.label not in BY_MIGRATIONS:
+                    model._base_manager.bulk_create(deepcopy(rows))
+
+    def _make(self) -> None:
         services.apply_configuration(loaded=_loaded(settings.COUNTERSIGN_CONFIG), via=Via.COMMAND)
         Person.objects.update(is_active=True)
         for name in ("alice", "bob", "carol", "dave", "mallory"):

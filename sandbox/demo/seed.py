@@ -52,10 +52,7 @@ HISTORY: Mapping[str, Sequence[Past]] = {
         Past(1, "production", "alice", "Two weeks in staging without a complaint."),
         Past(2, "staging", "ci", "The candidate of the week."),
     ),
-    "churn-predictor": (
-        Past(1, "staging", "ci", "First version."),
-        Past(1, "production", "alice", "Marketing's campaign starts on Monday."),
-    ),
+    "churn-predictor": (Past(1, "production", "alice", "Marketing's campaign starts on Monday."),),
     "demand-forecast": (Past(1, "production", "alice", "Replaces the spreadsheet."),),
     "credit-limit": (Past(1, "production", "alice", "Signed off by the credit committee."),),
 }
