@@ -77,7 +77,7 @@ def _empty_the_tables(_case: TransactionTestCase) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def quickly_emptied_tables() -> None:
-    TransactionTestCase._fixture_teardown = _empty_the_tables  # type: ignore[attr-defined,method-assign]
+    TransactionTestCase._fixture_teardown = _empty_the_tables  # type: ignore[attr-defined]
 
 
 @pytest.fixture(autouse=True)
