@@ -9,9 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from django.utils import timezone
+
+from approvals.gates import Outcome
 from approvals.models import Person, Promotion
 from approvals.policies import Decision, decide, whose_vote_counts
 from approvals.services.cases import case_of, team_words, voter, why_not_counting
+from approvals.services.conditions import outcomes_of
 from approvals.states import Verdict
 from approvals.wording import day_and_time, listed
 
@@ -41,6 +45,7 @@ class Explanation:
     """Everything about where a promotion stands."""
 
     rows: list[RequirementRow]
+    gates: list[Outcome]
     blockers: list[str]
     expires_at: datetime | None
     may_act: bool
@@ -55,6 +60,7 @@ class Explanation:
     def sentences(self) -> list[str]:
         """All of it as plain text, one sentence a line."""
         lines = [row.sentence for row in self.rows]
+        lines += [f"gate passed: {gate.sentence}" for gate in self.gates if gate.passed]
         lines += [f"blocked: {blocker}" for blocker in self.blockers]
         if self.expires_at:
             lines.append(f"open until {day_and_time(self.expires_at)}")
@@ -66,8 +72,11 @@ class Explanation:
         return list({person.pk: person for row in self.rows for person in row.could}.values())
 
 
-def explain(promotion: Promotion, person: Person | None = None) -> Explanation:
-    """Explain a promotion, for ``person`` where one is given."""
+def explain(
+    promotion: Promotion, person: Person | None = None, now: datetime | None = None
+) -> Explanation:
+    """Explain a promotion, for ``person`` where one is given. Gates are judged while it is pending."""
+    gates = outcomes_of(promotion, now or timezone.now()) if promotion.is_pending else []
     case = case_of(promotion)
     decision: Decision = decide(case)
     people = {
@@ -100,7 +109,11 @@ def explain(promotion: Promotion, person: Person | None = None) -> Explanation:
     why_not = _why_not(promotion, person) if person else "Sign in to decide."
     return Explanation(
         rows=rows,
-        blockers=[each for each in decision.blockers if promotion.is_pending],
+        gates=gates,
+        blockers=[
+            *(each for each in decision.blockers if promotion.is_pending),
+            *(each.sentence for each in gates if not each.passed),
+        ],
         expires_at=promotion.expires_at if promotion.is_pending else None,
         may_act=not why_not,
         why_not=why_not,

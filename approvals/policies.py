@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from approvals import gates
+from approvals.gates import Gate
 from approvals.states import Verdict
 
 
@@ -27,7 +29,8 @@ class Requirement:
 
 @dataclass(frozen=True)
 class Policy:
-    """Who must approve at a target, by kind of promotion, and within which time (seconds)."""
+    """Who must approve at a target, by kind of promotion, within which time (seconds), and which gates a
+    promotion has to pass."""
 
     promote: tuple[Requirement, ...]
     rollback: tuple[Requirement, ...]
@@ -35,6 +38,7 @@ class Policy:
     requesters: tuple[str, ...]
     expires_after: int
     grant_lapses_after: int
+    gates: tuple[Gate, ...] = ()
 
     def as_data(self) -> dict[str, Any]:
         """The policy as JSON-able data; :meth:`from_data` is its inverse."""
@@ -45,6 +49,7 @@ class Policy:
             "requesters": list(self.requesters),
             "expires_after": self.expires_after,
             "grant_lapses_after": self.grant_lapses_after,
+            "gates": [gates.as_data(gate) for gate in self.gates],
         }
 
     @classmethod
@@ -62,11 +67,17 @@ class Policy:
             requesters=tuple(data["requesters"]),
             expires_after=int(data["expires_after"]),
             grant_lapses_after=int(data["grant_lapses_after"]),
+            # Snapshots older than gates have none.
+            gates=tuple(gates.from_data(item) for item in data.get("gates", ())),
         )
 
     def requirements(self, *, rollback: bool) -> tuple[Requirement, ...]:
         """The rows that apply to this kind of promotion."""
         return self.rollback if rollback else self.promote
+
+    def gates_for(self, *, rollback: bool) -> tuple[Gate, ...]:
+        """The gates of this kind of promotion. A rollback has none: it has its preflight, and must be quick."""
+        return () if rollback else self.gates
 
 
 @dataclass(frozen=True)

@@ -70,6 +70,7 @@ NAMES: dict[tuple[str, ...], str] = {
     ("workflow", "file_digest"): "the workflow file",
     ("workflow", "inputs"): "the workflow's inputs",
     ("policy", "requirements"): "the policy",
+    ("policy", "gates"): "the policy's gates",
 }
 
 

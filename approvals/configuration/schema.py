@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from approvals.compare import number
+from approvals.gates import AgainstLive, Gate, LiveIn, MetricLimit, RunsGreen
 from approvals.policies import Policy, Requirement, Voter, unmeetable
 from approvals.states import WorkflowKind
 
@@ -120,12 +123,81 @@ class RollbackConfig(Strict):
     requester_may_approve: bool = False
 
 
+def _decimal(value: Any) -> Any:
+    """A number as the file has it, to exact decimal text."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise ValueError("a number is expected")
+    if number(str(value)) is None:
+        raise ValueError("a number is expected")
+    return str(value)
+
+
+Number = Annotated[str, BeforeValidator(_decimal)]
+
+
+def _change(value: Any) -> Any:
+    """``0.01``, or ``2%`` of the live value; neither may be negative."""
+    text = str(value).strip()
+    amount = number(text.removesuffix("%").strip())
+    if isinstance(value, bool) or amount is None or amount < 0:
+        raise ValueError("a number such as 0.01, or a share such as 2%, is expected")
+    return text.replace(" ", "")
+
+
+class GateConfig(Strict):
+    """One gate: ``{metric: auc, at_least: 0.8}``, ``{metric: auc, no_worse_than_live_by: 0.01}``,
+    ``{runs: ci}`` or ``{live_in: staging, for: 2h}``."""
+
+    metric: Line | None = None
+    at_least: Number | None = None
+    at_most: Number | None = None
+    no_worse_than_live_by: Annotated[str, BeforeValidator(_change)] | None = None
+    runs: WorkflowKind | None = None
+    live_in: Slug | None = None
+    for_: Duration | None = Field(default=None, alias="for")
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> GateConfig:
+        if sum(each is not None for each in (self.metric, self.runs, self.live_in)) != 1:
+            raise ValueError("exactly one of 'metric', 'runs' and 'live_in' is expected")
+        limits = [self.at_least, self.at_most, self.no_worse_than_live_by]
+        if self.metric is None and any(each is not None for each in limits):
+            raise ValueError("limits belong to a gate on a 'metric'")
+        if self.metric is not None and all(each is None for each in limits):
+            raise ValueError("'at_least', 'at_most' or 'no_worse_than_live_by' is expected")
+        if self.for_ is not None and self.live_in is None:
+            raise ValueError("'for' belongs to a gate on 'live_in'")
+        low, high = number(self.at_least), number(self.at_most)
+        if low is not None and high is not None and low > high:
+            raise ValueError("no value is at least the one and at most the other")
+        if self.runs == WorkflowKind.DEPLOY:
+            raise ValueError(
+                "a deployment is what the gate stands before; name ci, train or validate"
+            )
+        return self
+
+    def gates(self, better: Mapping[str, str]) -> list[Gate]:
+        """The checks of this entry; ``better`` tells each metric's direction."""
+        if self.runs is not None:
+            return [RunsGreen(str(self.runs.value))]
+        if self.live_in is not None:
+            return [LiveIn(self.live_in, int(self.for_.total_seconds()) if self.for_ else 0)]
+        metric, found = str(self.metric), list[Gate]()
+        if self.at_least is not None or self.at_most is not None:
+            found.append(MetricLimit(metric, self.at_least or "", self.at_most or ""))
+        if by := self.no_worse_than_live_by:
+            direction = better.get(metric, "")
+            found.append(AgainstLive(metric, direction, by.removesuffix("%"), by.endswith("%")))
+        return found
+
+
 class Rules(Strict):
     """The rules of an environment, or a model's own in one environment."""
 
     approvals: list[ApprovalRow] | None = Field(default=None, min_length=1)
     rollback: RollbackConfig | None = None
     requesters: list[Slug] | None = Field(default=None, min_length=1)
+    gates: list[GateConfig] | None = None
     expires_after: Duration | None = None
     grant_lapses_after: Duration | None = None
 
@@ -186,7 +258,9 @@ class Configuration(Strict):
         wanted = model.environments
         return [each for each in self.environments if wanted is None or each.name in wanted]
 
-    def policy_of(self, environment: EnvironmentConfig, own: Rules | None) -> Policy:
+    def policy_of(
+        self, model: ModelConfig, environment: EnvironmentConfig, own: Rules | None
+    ) -> Policy:
         """The policy in force: the model's own rules where it has any, else the environment's."""
         layers = [layer for layer in (own, environment) if layer is not None]
 
@@ -207,6 +281,7 @@ class Configuration(Strict):
             grant_lapses_after=int(
                 (first("grant_lapses_after") or timedelta(days=1)).total_seconds()
             ),
+            gates=tuple(g for each in first("gates") or () for g in each.gates(model.metrics)),
         )
 
     def voters(self) -> list[Voter]:
@@ -287,7 +362,11 @@ class Configuration(Strict):
                         "needs its own",
                     )
                 )
-            policy = self.policy_of(environment, own)
+            policy = self.policy_of(model, environment, own)
+            found += [
+                ((*path, "environments", environment.name, "gates"), problem)
+                for problem in self._problems_of_gates(model, environment.name, policy)
+            ]
             if not policy.promote:
                 found.append(
                     (path, f"nobody has to approve {environment.name}; give it 'approvals'")
@@ -297,6 +376,27 @@ class Configuration(Strict):
                     (path, "GitHub allows 25 inputs and five are Countersign's: at most 20")
                 )
         return found
+
+    def _problems_of_gates(
+        self, model: ModelConfig, environment: str, policy: Policy
+    ) -> Iterator[str]:
+        """What could never pass, or not be judged."""
+        chain = [each.name for each in self.environments_of(model)]
+        before = chain[: chain.index(environment)]
+        kinds = set(self.repositories[model.repository].workflows.values())
+        for gate in policy.gates:
+            if isinstance(gate, AgainstLive) and not gate.better:
+                yield (
+                    f"{gate.metric} is compared with the live version in {environment}, but the model's "
+                    "'metrics' do not say whether higher or lower is better"
+                )
+            if isinstance(gate, LiveIn) and gate.environment not in before:
+                yield (
+                    f"the model does not pass through {gate.environment!r} before {environment}, so "
+                    "'live_in' could never pass"
+                )
+            if isinstance(gate, RunsGreen) and gate.runs not in kinds:
+                yield f"{model.repository} lists no {gate.runs} workflow, so 'runs' could never pass"
 
     def _problems_of_rules(
         self, rules: Rules, path: tuple[str | int, ...]

@@ -165,7 +165,7 @@ def _apply_models(configuration: Configuration) -> list[str]:
                 "alias": (own and own.alias) or environment.alias or "",
                 "channel": (own and own.channel)
                 or (configuration.slack.channel if configuration.slack else ""),
-                "policy": configuration.policy_of(environment, own).as_data(),
+                "policy": configuration.policy_of(told, environment, own).as_data(),
                 "is_active": True,
             }
             row = Environment.objects.get(name=environment.name)

@@ -16,6 +16,7 @@ from approvals.models import Deployment, Person
 from approvals.models.outbox import EffectKind
 from approvals.seals import seal as seal_of
 from approvals.services.cases import case_of, why_not_counting
+from approvals.services.conditions import blockers_of
 from approvals.services.facts import ObservedFacts, compose, difference_in_words, problem_with
 from approvals.services.history import enqueue, record
 from approvals.services.locks import lock_deployment
@@ -92,6 +93,19 @@ def begin_dispatch(
             now=now,
             seal=promotion.seal,
             seal_now=seal_of(facts),
+        )
+        return None
+    # A person who dispatches once more overrules the answer of GitHub, not a gate.
+    if blockers := blockers_of(promotion, now):
+        close_deployment(
+            deployment,
+            D.FAILED,
+            via=Via.SYSTEM,
+            kind="deployment.stopped",
+            detail=f"Nothing was started, because a gate does not pass any more: {' '.join(blockers)}",
+            now=now,
+            seal=promotion.seal,
+            gates=blockers,
         )
         return None
     move_deployment(

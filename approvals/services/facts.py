@@ -10,6 +10,7 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
+from approvals.gates import as_data
 from approvals.models import Promotion, Target
 from approvals.policies import Policy
 from approvals.seals import differences
@@ -38,6 +39,7 @@ class ObservedFacts:
 def compose(promotion: Promotion, target: Target, observed: ObservedFacts) -> dict[str, Any]:
     """The facts that people approve: those observed outside and those of our own rows."""
     policy = Policy.from_data(promotion.policy)
+    gates = [as_data(gate) for gate in policy.gates_for(rollback=promotion.is_rollback)]
     return {
         "kind": promotion.kind,
         "version": dict(observed.version),
@@ -61,6 +63,8 @@ def compose(promotion: Promotion, target: Target, observed: ObservedFacts) -> di
             ],
             "requester_may_approve": promotion.is_rollback
             and policy.rollback_requester_may_approve,
+            # Left out where there are none, so that seals older than gates stay good.
+            **({"gates": gates} if gates else {}),
         },
     }
 

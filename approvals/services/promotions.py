@@ -9,8 +9,8 @@ from django.utils import timezone
 
 from approvals.models import Deployment, ModelVersion, Person, Promotion, Target
 from approvals.models.outbox import EffectKind
-from approvals.policies import Policy
-from approvals.services.cases import UNREADABLE, case_of, voter, why_not_counting
+from approvals.policies import Case, Policy, unmeetable, whose_vote_counts
+from approvals.services.cases import UNREADABLE, case_of, team_words, voter, why_not_counting
 from approvals.services.history import enqueue, record
 from approvals.services.locks import lock_deployment, lock_promotion, lock_target
 from approvals.services.refusal import Refused, clean_reason
@@ -22,7 +22,7 @@ from approvals.states import (
     PromotionStatus,
     Via,
 )
-from approvals.wording import day_and_time
+from approvals.wording import day_and_time, listed
 
 
 def request_promotion(
@@ -150,7 +150,32 @@ def refuse_request(
             f"{version} is already waiting for approval in {target.environment.name} "
             f"(promotion {pending.pk}).",
         )
+    _refuse_what_nobody_could_approve(actor, policy, rollback=kind == PromotionKind.ROLLBACK)
     return policy
+
+
+def _refuse_what_nobody_could_approve(actor: Person, policy: Policy, *, rollback: bool) -> None:
+    """A quorum that the people of today cannot fill without the requester would wait for ever."""
+    requirements = policy.requirements(rollback=rollback)
+    case = Case(
+        requirements,
+        actor.pk,
+        "",
+        requester_may_approve=rollback and policy.rollback_requester_may_approve,
+    )
+    people = Person.objects.filter(
+        teams__slug__in={team for row in requirements for team in row.teams}
+    )
+    voters = [voter(each) for each in people.distinct().prefetch_related("teams")]
+    able = [each for each in voters if whose_vote_counts(case, each) is None]
+    missing = unmeetable(requirements, able)
+    if missing:
+        rows = listed([f"{row.count} of {team_words(row.teams)}" for row in missing])
+        raise Refused(
+            "nobody_could",
+            f"Nobody could approve this: {rows} must, and there are not enough active people besides "
+            "you. Let somebody else ask for it, or have a member added.",
+        )
 
 
 def _policy_or_refuse(target: Target) -> Policy:

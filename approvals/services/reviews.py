@@ -10,6 +10,7 @@ from django.utils import timezone
 from approvals.models import Person, Promotion, Review
 from approvals.policies import decide
 from approvals.services.cases import case_of, why_not_counting
+from approvals.services.conditions import blockers_of
 from approvals.services.history import record
 from approvals.services.locks import lock_promotion
 from approvals.services.promotions import refuse_decided
@@ -67,8 +68,11 @@ def review(
         )
     if seal != promotion.seal:
         raise Refused("stale", _what_moved(promotion, seal))
-    if verdict == Verdict.APPROVE and case.blockers:
-        raise Refused("blocked", " ".join(case.blockers))
+    if verdict == Verdict.APPROVE:
+        # Under the lock, with the rows as they are now; a rejection needs no gate.
+        blockers = [*case.blockers, *blockers_of(promotion, now)]
+        if blockers:
+            raise Refused("blocked", f"It is blocked: {' '.join(blockers)}")
 
     Review.objects.create(
         promotion=promotion,

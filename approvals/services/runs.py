@@ -68,9 +68,11 @@ def record_run(*, facts: RunFacts, now: datetime | None = None) -> WorkflowRun:
     run, created = WorkflowRun.objects.select_for_update().get_or_create(
         repository=facts.repository, run_id=facts.run_id, defaults=values
     )
+    moved = created
     if not created:
         kept = run.attempt, RANK.get(run.status, -1), run.updated_at
-        if facts.order > kept:
+        moved = facts.order > kept
+        if moved:
             if facts.attempt > run.attempt:
                 values["steps"] = []
             for name, value in values.items():
@@ -78,7 +80,20 @@ def record_run(*, facts: RunFacts, now: datetime | None = None) -> WorkflowRun:
             run.save(update_fields=list(values))
     if deployment is not None:
         _advance(deployment, run, now or timezone.now())
+    elif moved and run.is_completed:
+        _tell_those_who_wait(run, now or timezone.now())
     return run
+
+
+def _tell_those_who_wait(run: WorkflowRun, now: datetime) -> None:
+    """A gate may pass or fail by this run: the messages of pending promotions of its commit say so."""
+    waiting = Promotion.objects.filter(
+        status=PromotionStatus.PENDING,
+        target__model__repository=run.repository,
+        version__git_commit=run.head_sha,
+    ).exclude(version__git_commit="")
+    for promotion in waiting:
+        enqueue(EffectKind.ANNOUNCE, promotion, key=f"run-{run.run_id}-{run.attempt}", now=now)
 
 
 _IDENTITY = {"repository", "run_id"}

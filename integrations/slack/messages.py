@@ -112,6 +112,19 @@ def requirement_lines(explained: Explanation) -> str:
     return "\n".join(lines)
 
 
+GATE_MARKS = {"pass": ":white_check_mark:", "fail": ":x:", "unknown": ":grey_question:"}
+
+
+def gate_lines(explained: Explanation) -> str:
+    """One line a gate, with a word beside the mark; those that block first, so that no cut hides them."""
+    gates = sorted(explained.gates, key=lambda gate: gate.passed)
+    words = {"pass": "passes", "fail": "fails", "unknown": "unknown"}
+    return "\n".join(
+        f"{GATE_MARKS[gate.verdict]} Gate {words[gate.verdict]}: {inert(gate.sentence, 300)}"
+        for gate in gates
+    )
+
+
 def title_of(promotion: Promotion) -> str:
     """``Promote fraud-detector v2 to production``."""
     target = promotion.target
@@ -145,6 +158,8 @@ def render(promotion: Promotion) -> dict[str, Any]:
     )
     body: list[Block] = [_section(asks), *metric_blocks(promotion)]
     body.append(_section(requirement_lines(explained) or "Nobody can approve this."))
+    if gates := gate_lines(explained):
+        body.append(_section(gates))
     if promotion.problem and promotion.is_pending:
         body.append(_section(f":warning: *Blocked*: {inert(promotion.problem)}"))
     body.append(_state_block(promotion, deployment, mark, words))

@@ -7,7 +7,13 @@ from typing import Any
 
 from approvals.explain import explain
 from approvals.models import ModelVersion, Person, Promotion, Target
-from integrations.slack.messages import address, metric_blocks, requirement_lines, title_of
+from integrations.slack.messages import (
+    address,
+    gate_lines,
+    metric_blocks,
+    requirement_lines,
+    title_of,
+)
 from integrations.slack.text import inert, link, mrkdwn, quoted
 
 View = dict[str, Any]
@@ -75,6 +81,7 @@ def details(promotion: Promotion, person: Person) -> View:
         *metric_blocks(promotion, most=10),
         {"type": "divider"},
         _text(requirement_lines(explained) or "Nobody can approve this."),
+        *([_text(gates)] if (gates := gate_lines(explained)) else []),
         {"type": "divider"},
         _text("\n".join(lineage)),
         _text(f"Seal `{promotion.seal or 'not sealed yet'}`"),

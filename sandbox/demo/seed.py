@@ -27,6 +27,7 @@ from django.utils import timezone  # noqa: E402
 
 from approvals import services  # noqa: E402
 from approvals.models import ModelVersion, Person, Promotion, Target  # noqa: E402
+from approvals.services.conditions import blockers_of  # noqa: E402
 from approvals.states import DeploymentStatus, Verdict, Via  # noqa: E402
 from integrations.models import Poll, SlackIdentity  # noqa: E402
 
@@ -122,6 +123,7 @@ def _carry(model: str, past: Past, check: Callable[[], None]) -> None:
         return promotion
 
     wait_for(f"the facts of {label}", lambda: bool(read().seal))
+    wait_for(f"the gates of {label}", lambda: not blockers_of(read(), timezone.now()))
     for name in ("bob", "carol"):
         if read().is_pending:
             services.review(

@@ -9,7 +9,16 @@ import pytest
 from django.utils import timezone
 
 from approvals import services
-from approvals.models import Deployment, Effect, Event, Person, Promotion, Review
+from approvals.models import (
+    Deployment,
+    Effect,
+    Event,
+    Membership,
+    Person,
+    Promotion,
+    Review,
+    Team,
+)
 from approvals.services import Refused
 from approvals.states import PromotionStatus, Verdict, Via
 from tests.world import World
@@ -84,6 +93,35 @@ class TestRequests:
         version = world.version()
         Person.objects.filter(username="alice").update(is_active=False)
         refused("inactive", lambda: ask(world, version.pk))
+
+    def test_what_only_the_requester_could_approve(self, world: World) -> None:
+        """bob is the only lead, and a lead must approve."""
+        version = world.version()
+        sentence = refused("nobody_could", lambda: ask(world, version.pk, actor="bob"))
+        assert "1 of ml-leads" in sentence
+        assert "risk" not in sentence
+        # A second lead is enough; one who is not active is not.
+        lead = Team.objects.get(slug="ml-leads")
+        Membership.objects.create(team=lead, person=world.person("dave"))
+        Person.objects.filter(username="dave").update(is_active=False)
+        refused("nobody_could", lambda: ask(world, version.pk, actor="bob"))
+        Person.objects.filter(username="dave").update(is_active=True)
+        assert ask(world, version.pk, actor="bob").is_pending
+
+    def test_a_rollback_that_the_requester_may_approve_needs_nobody_else(
+        self, world: World
+    ) -> None:
+        world.make_live(world.version(1))
+        world.make_live(world.version(2), run_id=78)
+        Person.objects.exclude(username="bob").update(is_active=False)
+        promotion = services.request_rollback(
+            actor=world.person("bob"),
+            via=Via.BROWSER,
+            target_id=world.target().pk,
+            version_id=world.version(1).pk,
+            reason="At night, alone.",
+        )
+        assert promotion.is_pending
 
     def test_version_of_another_model(self, world: World) -> None:
         other = world.version(1, "churn-predictor")

@@ -8,6 +8,7 @@ import pytest
 from django.utils import timezone
 
 from approvals import services
+from approvals.gates import MetricLimit, as_data
 from approvals.models import Deployment, Membership, ModelVersion, Person, Promotion, Team
 from approvals.states import PromotionStatus, Via
 from integrations.models import SlackIdentity
@@ -70,6 +71,22 @@ def test_every_state(world: World, state: tuple[str, str | None], metrics: int) 
         blockkit.validate_view(
             modals.details(Promotion.objects.get(pk=promotion.pk), world.person(name))
         )
+
+
+def test_gates_in_the_message_and_the_dialog(world: World) -> None:
+    target = world.target()
+    rows = [MetricLimit("accuracy", "0.5"), MetricLimit("<!channel>" * 20, "1")]
+    target.policy["gates"] = [as_data(row) for row in rows * 4]
+    target.save()
+    promotion = world.request(world.version(2))
+    text = str(check(promotion))
+    assert ":white_check_mark: Gate passes: accuracy is 0.92; at least 0.5 is required." in text
+    assert ":grey_question: Gate unknown: &lt;!channel&gt;" in text
+    assert "<!channel>" not in text
+    assert text.index("Gate unknown") < text.index("Gate passes"), "what blocks is never cut off"
+    view = modals.details(promotion, world.person("bob"))
+    blockkit.validate_view(view)
+    assert "Gate passes: accuracy" in str(view)
 
 
 def many(team: str, count: int, *, linked: bool) -> list[Person]:

@@ -12,6 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import get_resolver, reverse
 
 from approvals import services
+from approvals.gates import Gate, MetricLimit, RunsGreen, as_data
 from approvals.models import Promotion, Target
 from approvals.models.outbox import EffectKind
 from approvals.selectors import decisions
@@ -384,6 +385,23 @@ def test_what_people_write_is_inert(world: World, browser: Browser, evil: str) -
         html = text_of(client, page)
         for raw in ("<script>alert", "<img src=x", "<svg onload", 'href="javascript:', ">14<"):
             assert raw not in html, page
+
+
+def test_gates_are_shown_in_words_and_no_approve_button_while_one_blocks(
+    world: World, browser: Browser
+) -> None:
+    target = world.target()
+    rows: list[Gate] = [MetricLimit("accuracy", "0.5"), MetricLimit("auc", "0.99"), RunsGreen("ci")]
+    target.policy["gates"] = [as_data(row) for row in rows]
+    target.save()
+    promotion = world.request(world.version(2))
+    html = text_of(browser("bob"), promotion.get_absolute_url())
+    verdicts = re.findall(r'data-gate="(\w+)"', html)
+    assert verdicts == ["pass", "fail", "unknown"]
+    for words in ("Passes", "Fails", "Unknown", "auc is 0.95; at least 0.99 is required."):
+        assert words in html
+    assert 'value="approve"' not in html
+    assert 'value="reject"' in html
 
 
 def test_a_configured_model_without_policy_is_shown(world: World, browser: Browser) -> None:
