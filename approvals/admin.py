@@ -55,6 +55,12 @@ SHOWN: dict[type[Model], tuple[list[str], list[str], list[str], list[str]]] = {
         ["model__name", "run_id", "git_commit"],
         ["model"],
     ),
+    models.Restriction: (
+        ["__str__", "placed_by", "placed_at", "lifted_by", "lifted_at"],
+        ["kind"],
+        ["reason"],
+        ["target__model", "target__environment", "version__model", "placed_by", "lifted_by"],
+    ),
     models.Target: (
         ["__str__", "live_version", "live_since", "workflow", "alias", "is_active"],
         ["environment", "is_active"],

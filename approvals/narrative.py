@@ -58,6 +58,14 @@ KINDS: dict[str, Kind] = {
         "{actor} settled that it came to nothing: {reason}", "ban", "attention"
     ),
     "registry.alias_set": Kind("MLflow's alias {alias} now points to v{version}{was}", "tag"),
+    "target.locked": Kind("{actor} locked {model} in {environment}: {reason}", "lock", "bad"),
+    "target.unlocked": Kind("{actor} unlocked {model} in {environment}: {reason}", "lock-open"),
+    "version.quarantined": Kind(
+        "{actor} quarantined {model} v{version}: {reason}", "shield-alert", "bad"
+    ),
+    "version.released": Kind(
+        "{actor} released {model} v{version} from quarantine: {reason}", "shield-check"
+    ),
     "configuration.applied": Kind("The configuration was applied: {changes}", "file-cog"),
     "person.activated": Kind("{actor} activated {person}", "user-check"),
     "person.deactivated": Kind("{actor} deactivated {person}", "user-x", "attention"),
@@ -83,7 +91,7 @@ def sentence_of(event: Event) -> str:
         **event.data,
         "kind": event.kind,
         "actor": str(event.actor) if event.actor else "Countersign",
-        "model": event.target.model.name if event.target else "",
+        "model": event.target.model.name if event.target else event.data.get("model", ""),
         "environment": event.target.environment.name if event.target else "",
         "differences": listed(event.data.get("differences", [])),
         "voided": _voided(event.data.get("voided", [])),

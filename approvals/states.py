@@ -47,6 +47,13 @@ class EffectStatus(TextChoices):
     FAILED = "failed", "Given up"
 
 
+class RestrictionKind(TextChoices):
+    """What a person closes: a target for everything, or a version everywhere."""
+
+    LOCK = "lock", "Lock"
+    QUARANTINE = "quarantine", "Quarantine"
+
+
 class Verdict(TextChoices):
     """What one review says."""
 

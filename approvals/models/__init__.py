@@ -13,6 +13,7 @@ from approvals.models.delivery import Deployment
 from approvals.models.history import Event
 from approvals.models.outbox import Effect, InboundDelivery
 from approvals.models.people import Membership, Person, Team
+from approvals.models.restrictions import Restriction
 
 __all__ = [
     "Deployment",
@@ -26,6 +27,7 @@ __all__ = [
     "Promotion",
     "RegisteredModel",
     "Repository",
+    "Restriction",
     "Review",
     "Target",
     "Team",

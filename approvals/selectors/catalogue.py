@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db.models import Q, QuerySet
+from django.db.models import Prefetch, Q, QuerySet
 
 from approvals.compare import MetricRow, compare_metrics
 from approvals.models import (
@@ -15,6 +15,7 @@ from approvals.models import (
     Person,
     Promotion,
     RegisteredModel,
+    Restriction,
     Target,
     WorkflowRun,
 )
@@ -79,6 +80,14 @@ def policy_words(target: Target, *, rollback: bool = False) -> str:
     return listed([f"{team_words(row.teams)} × {row.count}" for row in rows]) or "nobody is named"
 
 
+def open_restrictions() -> Prefetch[str, QuerySet[Restriction], str]:
+    """For a target or a version: ``open_restrictions`` holds its lock or its quarantine, if any."""
+    still = Restriction.objects.filter(lifted_at=None).select_related(
+        "placed_by", "target__model", "target__environment", "version__model"
+    )
+    return Prefetch("restrictions", still, to_attr="open_restrictions")
+
+
 def targets_of(model: RegisteredModel) -> list[Target]:
     """The model's targets in the order of the chain."""
     return list(
@@ -90,6 +99,7 @@ def targets_of(model: RegisteredModel) -> list[Target]:
             "live_deployment__promotion__requester",
             "live_deployment__previous",
         )
+        .prefetch_related(open_restrictions())
         .order_by("environment__position")
     )
 
@@ -113,7 +123,9 @@ def version_rows(
             was_live=version.pk in lived,
             pending=pending.get(version.pk, []),
         )
-        for version in model.versions.select_related("model").order_by("-number", "-id")[:limit]
+        for version in model.versions.select_related("model")
+        .prefetch_related(open_restrictions())
+        .order_by("-number", "-id")[:limit]
     ]
 
 

@@ -13,6 +13,7 @@ from approvals.models import (
     RegisteredModel,
     Target,
 )
+from approvals.selectors.catalogue import open_restrictions
 from approvals.states import OPEN_DEPLOYMENT, DeploymentStatus, PromotionStatus
 
 
@@ -80,12 +81,13 @@ def headline_of(
 
 
 def matrix() -> Matrix:
-    """Every active model and environment, in six queries whatever their number."""
+    """Every active model and environment, in seven queries whatever their number."""
     environments = list(Environment.objects.filter(is_active=True))
     models = list(RegisteredModel.objects.filter(is_active=True))
     targets = Target.objects.filter(is_active=True).select_related(
         "model", "environment", "live_version__model", "live_deployment__promotion__requester"
     )
+    targets = targets.prefetch_related(open_restrictions())
     cells = {(each.model_id, each.environment_id): Cell(each) for each in targets}
     by_target = {cell.target.pk: cell for cell in cells.values()}
     latest = (

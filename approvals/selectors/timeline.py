@@ -17,6 +17,7 @@ PAGE = 50
 GROUPS: dict[str, tuple[str, tuple[str, ...]]] = {
     "promotions": ("Promotions and reviews", ("promotion.", "review.")),
     "deployments": ("Deployments", ("deployment.", "registry.")),
+    "restrictions": ("Locks and quarantines", ("target.", "version.")),
     "configuration": ("Configuration and accounts", ("configuration.", "slack.")),
 }
 
@@ -41,7 +42,9 @@ def page_of_history(filters: Mapping[str, str], before: int | None = None) -> Pa
         *optional_relations("promotion__"),
     )
     if filters.get("model"):
-        events = events.filter(target__model__name=filters["model"])
+        # What is about a version everywhere has no target; it names its model.
+        name = filters["model"]
+        events = events.filter(Q(target__model__name=name) | Q(target=None, data__model=name))
     if filters.get("environment"):
         events = events.filter(target__environment__name=filters["environment"])
     if filters.get("person"):

@@ -36,6 +36,7 @@ from approvals.services.registry import (
     record_models,
     record_versions,
 )
+from approvals.services.restrictions import lock, quarantine, release, unlock
 from approvals.services.reviews import review, withdraw_review
 from approvals.services.runs import RunFacts, record_run, record_steps
 
@@ -51,9 +52,11 @@ __all__ = [
     "close_overdue",
     "dispatch_again",
     "give_up",
+    "lock",
     "look_again",
     "note_delivery",
     "postpone_dispatch",
+    "quarantine",
     "record_absent_versions",
     "record_alias_set",
     "record_dispatch_refused",
@@ -65,12 +68,14 @@ __all__ = [
     "record_steps",
     "record_unconfirmed",
     "record_versions",
+    "release",
     "request_promotion",
     "request_rollback",
     "retry_effect",
     "review",
     "set_active",
     "stop_dispatch",
+    "unlock",
     "waits_for",
     "withdraw_review",
 ]

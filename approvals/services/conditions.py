@@ -4,25 +4,28 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from approvals.gates import Gate, Observation, Outcome
+from approvals.gates import FAIL, Gate, Observation, Outcome
 from approvals.models import Deployment, ModelVersion, Promotion, WorkflowRun
 from approvals.policies import Policy
+from approvals.services.restrictions import restrictions_of
 from approvals.states import DeploymentStatus
 
 
 def outcomes_of(promotion: Promotion, now: datetime) -> list[Outcome]:
-    """One outcome per gate of the promotion's policy, in the file's order.
+    """Open locks and quarantines first, then one outcome per gate of the promotion's policy, in the file's
+    order.
 
     An unreadable policy has no gates here; :func:`approvals.services.cases.case_of` blocks it.
     """
+    closed = [Outcome(FAIL, each.sentence) for each in restrictions_of(promotion)]
     try:
         gates = Policy.from_data(promotion.policy).gates_for(rollback=promotion.is_rollback)
     except (KeyError, TypeError, ValueError):
-        return []
+        gates = ()
     if not gates:
-        return []
+        return closed
     seen = observe(promotion, gates, now)
-    return [gate.check(seen) for gate in gates]
+    return [*closed, *(gate.check(seen) for gate in gates)]
 
 
 def blockers_of(promotion: Promotion, now: datetime) -> list[str]:

@@ -136,6 +136,9 @@ def refuse_request(
     policy = _policy_or_refuse(target)
     _refuse_requester(actor, policy)
     _refuse_version(target, version)
+    barred = version.restrictions.filter(lifted_at=None).select_related("placed_by").first()
+    if barred is not None:
+        raise Refused("quarantined", barred.sentence)
     if kind == PromotionKind.ROLLBACK and not was_live(target, version):
         raise Refused(
             "never_live",

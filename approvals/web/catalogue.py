@@ -14,6 +14,7 @@ from approvals.models import ModelVersion, RegisteredModel, Target
 from approvals.selectors import catalogue
 from approvals.selectors.standing import standings, with_everything
 from approvals.services import Refused, request_promotion, request_rollback
+from approvals.services.restrictions import may_restrict
 from approvals.states import PromotionKind, Via
 from approvals.web.pages import number_in, person_of
 
@@ -34,6 +35,9 @@ def model(request: HttpRequest, name: str) -> HttpResponse:
             "rows": catalogue.version_rows(registered, targets, history),
             "promotions": standings(catalogue.promotions_of(registered), person_of(request)),
             "runs": catalogue.runs_of_model(registered),
+            "may_restrict": {
+                each.pk for each in targets if may_restrict(person_of(request), [each])
+            },
         },
     )
 
@@ -46,6 +50,7 @@ def version(request: HttpRequest, name: str, number: int) -> HttpResponse:
     candidate = (
         registered.versions.filter(number=number)
         .select_related("model")
+        .prefetch_related(catalogue.open_restrictions())
         .order_by("-deleted_at", "-id")
         .first()
     )
@@ -78,6 +83,7 @@ def version(request: HttpRequest, name: str, number: int) -> HttpResponse:
                 with_everything(candidate.promotions.all())[:20], person_of(request)
             ),
             "runs": catalogue.runs_of_version(candidate),
+            "may_restrict": may_restrict(person_of(request), targets),
             "live_in": [each for each in targets if each.live_version_id == candidate.pk],
             **context,
         },

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.urls import path, register_converter
 from django.urls.converters import StringConverter
 
-from approvals.web import catalogue, inbox, overview, people, promotions
+from approvals.web import catalogue, inbox, overview, people, promotions, restrictions
 
 
 class NameConverter(StringConverter):
@@ -23,6 +23,7 @@ urlpatterns = [
     path("promotions/<int:pk>/", promotions.promotion, name="promotion"),
     path("promotions/<int:pk>/facts/", promotions.facts, name="promotion_facts"),
     path("targets/<int:pk>/rollback/", catalogue.rollback, name="rollback"),
+    path("restrictions/<str:action>/<int:pk>/", restrictions.restrict, name="restrict"),
     path("inbox/", inbox.inbox, name="inbox"),
     path("timeline/", inbox.timeline, name="timeline"),
     path("profile/", people.profile, name="profile"),

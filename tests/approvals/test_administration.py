@@ -26,13 +26,24 @@ def test_every_list_opens(world: World, admin: Client) -> None:
     world.make_live(world.version(1))
     for app in ("approvals", "integrations"):
         assert admin.get(reverse("admin:app_list", args=[app])).status_code == 200
-    for model in ("event", "promotion", "review", "deployment", "effect", "person", "target"):
+    for model in (
+        "event",
+        "promotion",
+        "review",
+        "deployment",
+        "effect",
+        "person",
+        "target",
+        "restriction",
+    ):
         assert admin.get(reverse(f"admin:approvals_{model}_changelist")).status_code == 200
     for model in ("poll", "heartbeat", "slackidentity", "slackmessage"):
         assert admin.get(reverse(f"admin:integrations_{model}_changelist")).status_code == 200
 
 
-@pytest.mark.parametrize("model", ["promotion", "review", "deployment", "event", "target"])
+@pytest.mark.parametrize(
+    "model", ["promotion", "review", "deployment", "event", "target", "restriction"]
+)
 def test_the_administration_is_no_way_round(world: World, admin: Client, model: str) -> None:
     """The admin door: nothing of a decision can be added, changed or deleted there."""
     promotion = world.request()

@@ -189,3 +189,37 @@ def _add_lead(world: World, name: str) -> None:
     from approvals.models import Team
 
     Team.objects.get(slug="ml-leads").members.add(world.person(name))
+
+
+@pytest.mark.parametrize("round_", range(ROUNDS))
+def test_lock_against_the_dispatch_and_another_lock(committed_world: World, round_: int) -> None:
+    """Whichever comes first holds: nothing is started once the lock is there."""
+    world = committed_world
+    promotion = fresh(world, round_)
+    deployment = world.approve(promotion)
+
+    def lock(name: str) -> None:
+        services.lock(
+            actor=world.person(name),
+            via=Via.BROWSER,
+            target_id=promotion.target_id,
+            reason="Stop everything.",
+        )
+
+    def dispatch() -> None:
+        services.begin_dispatch(
+            deployment_id=deployment.pk, observed=world.observed(promotion.version)
+        )
+
+    outcomes = race(lambda: lock("bob"), dispatch, lambda: lock("carol"))
+    assert outcomes[1] == "done"
+    assert sorted([outcomes[0], outcomes[2]]) == ["already_restricted", "done"]
+    kinds = list(Event.objects.order_by("id").values_list("kind", flat=True))
+    deployment.refresh_from_db()
+    if deployment.status == DeploymentStatus.DISPATCHING:
+        assert kinds.index("deployment.dispatching") < kinds.index("target.locked")
+    else:
+        assert (deployment.status, deployment.dispatches) == (DeploymentStatus.FAILED, 0)
+        assert "deployment.dispatching" not in kinds
+    assert kinds.count("target.locked") == 1
+    assert verify_history().broken_at is None

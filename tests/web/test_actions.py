@@ -324,3 +324,39 @@ def test_roll_back_is_offered_only_to_those_who_may_ask(world: World, browser: B
     address = deployment.promotion.get_absolute_url()
     for name, offered in (("bob", True), ("carol", True), ("mallory", False)):
         assert ("/rollback/" in browser(name).get(address).content.decode()) is offered, name
+
+
+@pytest.mark.parametrize(("close", "open_"), [("lock", "unlock"), ("quarantine", "release")])
+def test_closing_and_opening(world: World, browser: Browser, close: str, open_: str) -> None:
+    version = world.version(2)
+    subject = world.target() if close == "lock" else version
+    page = "/models/fraud-detector/" if close == "lock" else version.get_absolute_url()
+    shut, opened = (reverse("restrict", args=[each, subject.pk]) for each in (close, open_))
+    for name, may in (("alice", False), ("bob", True)):
+        assert (shut in browser(name).get(page).content.decode()) is may
+    before = counts()
+    answer = browser("alice").post(shut, {"reason": "Because."}, follow=True)
+    assert "none of the teams that decide here" in unescape(answer.content.decode())
+    assert counts() == before
+    assert browser("bob").get(shut).status_code == 405
+
+    answer = browser("bob").post(shut, {"reason": "Drift <b>."}, follow=True)
+    html = answer.content.decode()
+    assert answer.redirect_chain == [(page, 302)]
+    assert "by Bob Brandt since" in html
+    assert "Drift &lt;b&gt;." in html
+    assert opened in html
+    assert shut not in html
+    if close == "lock":
+        assert "Locked by Bob Brandt" in browser("alice").get("/").content.decode()
+    timeline = browser("alice").get("/timeline/?model=fraud-detector&kind=restrictions")
+    assert f"Bob Brandt {close}" in timeline.content.decode()
+    html = browser("carol").post(opened, {"reason": "Gone."}, follow=True).content.decode()
+    assert "by Bob Brandt since" not in html
+
+
+def test_nothing_else_can_be_closed(world: World, browser: Browser) -> None:
+    before = counts()
+    for address in ("/restrictions/explode/1/", f"/restrictions/lock/{10**9}/"):
+        assert browser("bob").post(address, {"reason": "x"}).status_code == 404
+    assert counts() == before

@@ -438,7 +438,7 @@ def test_every_named_page_is_listed_here() -> None:
     }
     assert names == {
         "overview", "model", "version", "promotion", "promotion_facts", "rollback", "inbox",
-        "timeline", "profile", "sandbox_sign_in",
+        "timeline", "profile", "sandbox_sign_in", "restrict",
     }  # fmt: skip
 
 

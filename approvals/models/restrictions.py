@@ -1,0 +1,68 @@
+"""Locks and quarantines: a person closes a target, or bars a version, until somebody lifts it."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+
+from approvals.models.catalogue import ModelVersion, Target
+from approvals.states import RestrictionKind
+from approvals.wording import day_and_time
+
+
+class Restriction(models.Model):
+    """While one is open (not lifted), nothing it covers can be approved or dispatched, rollbacks included."""
+
+    kind = models.CharField(max_length=12, choices=RestrictionKind.choices)
+    target = models.ForeignKey(
+        Target, null=True, blank=True, on_delete=models.PROTECT, related_name="restrictions"
+    )
+    version = models.ForeignKey(
+        ModelVersion, null=True, blank=True, on_delete=models.PROTECT, related_name="restrictions"
+    )
+    reason = models.TextField()
+    placed_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+"
+    )
+    placed_at = models.DateTimeField()
+    lifted_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
+    )
+    lifted_at = models.DateTimeField(null=True, blank=True)
+    lifted_reason = models.TextField(blank=True)
+
+    class Meta:
+        ordering = ["-placed_at", "-id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["target"], condition=Q(lifted_at=None), name="one_open_lock_per_target"
+            ),
+            models.UniqueConstraint(
+                fields=["version"],
+                condition=Q(lifted_at=None),
+                name="one_open_quarantine_per_version",
+            ),
+            models.CheckConstraint(
+                condition=Q(kind=RestrictionKind.LOCK, target__isnull=False, version=None)
+                | Q(kind=RestrictionKind.QUARANTINE, target=None, version__isnull=False),
+                name="restriction_covers_what_its_kind_says",
+            ),
+            models.CheckConstraint(
+                condition=Q(lifted_at=None, lifted_by=None)
+                | Q(lifted_at__isnull=False, lifted_by__isnull=False),
+                name="lifted_by_somebody",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()} of {self.target or self.version}"
+
+    @property
+    def sentence(self) -> str:
+        """``fraud-detector in production is locked by Dave Diaz since …: reason``."""
+        done = "locked" if self.kind == RestrictionKind.LOCK else "quarantined"
+        return (
+            f"{self.target or self.version} is {done} by {self.placed_by} since "
+            f"{day_and_time(self.placed_at)}: {self.reason}"
+        )

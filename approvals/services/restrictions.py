@@ -1,0 +1,184 @@
+"""Locking a target and quarantining a version, and lifting either."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+
+from approvals.models import ModelVersion, Person, Promotion, Restriction, Target
+from approvals.models.outbox import EffectKind
+from approvals.policies import Policy
+from approvals.services.cases import voter
+from approvals.services.history import enqueue, record
+from approvals.services.locks import lock_target
+from approvals.services.refusal import Refused, clean_reason
+from approvals.states import PromotionStatus, RestrictionKind
+
+
+@transaction.atomic
+def lock(
+    *, actor: Person, via: str, target_id: int, reason: str, now: datetime | None = None
+) -> Restriction:
+    """Close a target: nothing is approved or dispatched there until it is unlocked. What runs already goes on.
+
+    Raises Refused (``unknown_target``, ``inactive``, ``machine``, ``may_not_restrict``,
+    ``already_restricted``, ``reason_missing``).
+    """
+    target = lock_target(target_id)
+    return _place(RestrictionKind.LOCK, actor, via, reason, now, [target], target=target)
+
+
+@transaction.atomic
+def unlock(
+    *, actor: Person, via: str, target_id: int, reason: str, now: datetime | None = None
+) -> Restriction:
+    """Open a locked target again. Raises Refused like :func:`lock`, and ``not_restricted``."""
+    target = lock_target(target_id)
+    return _lift(actor, via, reason, now, [target], target=target)
+
+
+@transaction.atomic
+def quarantine(
+    *, actor: Person, via: str, version_id: int, reason: str, now: datetime | None = None
+) -> Restriction:
+    """Bar a version from being asked for, approved and dispatched anywhere, until it is released.
+
+    Raises Refused like :func:`lock`, and ``unknown_version``.
+    """
+    version, targets = _lock_everywhere(version_id)
+    return _place(RestrictionKind.QUARANTINE, actor, via, reason, now, targets, version=version)
+
+
+@transaction.atomic
+def release(
+    *, actor: Person, via: str, version_id: int, reason: str, now: datetime | None = None
+) -> Restriction:
+    """Let a quarantined version be promoted again. Raises Refused like :func:`quarantine`, and
+    ``not_restricted``."""
+    version, targets = _lock_everywhere(version_id)
+    return _lift(actor, via, reason, now, targets, version=version)
+
+
+def restrictions_of(promotion: Promotion) -> list[Restriction]:
+    """The open restrictions that cover a promotion: its target's lock, its version's quarantine."""
+    covering = Restriction.objects.filter(lifted_at=None).select_related(
+        "placed_by", "target__model", "target__environment", "version__model"
+    )
+    return list(
+        covering.filter(target_id=promotion.target_id)
+        | covering.filter(version_id=promotion.version_id)
+    )
+
+
+def may_restrict(actor: Person, targets: Iterable[Target]) -> bool:
+    """Whoever may approve promotions or rollbacks at one of these targets; active people only."""
+    if not actor.is_active or actor.is_machine:
+        return False
+    teams = voter(actor).teams
+    return any(teams & _deciding(target) for target in targets)
+
+
+def _deciding(target: Target) -> set[str]:
+    try:
+        policy = Policy.from_data(target.policy)
+    except (KeyError, TypeError, ValueError):
+        return set()
+    return {team for row in (*policy.promote, *policy.rollback) for team in row.teams}
+
+
+def _lock_everywhere(version_id: int) -> tuple[ModelVersion, list[Target]]:
+    """The version and its model's targets, all locked, in one order for everybody."""
+    version = ModelVersion.objects.select_related("model").filter(pk=version_id).first()
+    if version is None:
+        raise Refused("unknown_version", "There is no such version.")
+    ids = Target.objects.filter(model=version.model).order_by("pk").values_list("pk", flat=True)
+    return version, [lock_target(each) for each in ids]
+
+
+def _place(
+    kind: RestrictionKind,
+    actor: Person,
+    via: str,
+    reason: str,
+    now: datetime | None,
+    targets: list[Target],
+    **subject: Target | ModelVersion,
+) -> Restriction:
+    reason = _checked(actor, reason, targets)
+    existing = Restriction.objects.filter(lifted_at=None, **subject).first()
+    if existing is not None:
+        raise Refused("already_restricted", f"Already done: {existing.sentence}")
+    now = now or timezone.now()
+    placed = Restriction.objects.create(
+        kind=kind, reason=reason, placed_by=actor, placed_at=now, **subject
+    )
+    _tell(placed, "placed", actor, via, reason, now)
+    return placed
+
+
+def _lift(
+    actor: Person,
+    via: str,
+    reason: str,
+    now: datetime | None,
+    targets: list[Target],
+    **subject: Target | ModelVersion,
+) -> Restriction:
+    reason = _checked(actor, reason, targets)
+    found = Restriction.objects.filter(lifted_at=None, **subject).first()
+    if found is None:
+        [what] = subject.values()
+        raise Refused("not_restricted", f"{what} is not closed; there is nothing to lift.")
+    found.lifted_by, found.lifted_at, found.lifted_reason = actor, now or timezone.now(), reason
+    found.save(update_fields=["lifted_by", "lifted_at", "lifted_reason"])
+    _tell(found, "lifted", actor, via, reason, found.lifted_at)
+    return found
+
+
+def _checked(actor: Person, reason: str, targets: list[Target]) -> str:
+    if not actor.is_active:
+        raise Refused("inactive", "You may not, because your account is not active.")
+    if actor.is_machine:
+        raise Refused("machine", "You may not, because this is a machine account.")
+    if not may_restrict(actor, targets):
+        teams = sorted({team for target in targets for team in _deciding(target)})
+        raise Refused(
+            "may_not_restrict",
+            "You may not, because you are in none of the teams that decide here: "
+            f"{', '.join(teams) or 'no team'}.",
+        )
+    reason = clean_reason(reason)
+    if not reason:
+        raise Refused("reason_missing", "Say why: whoever is stopped by it has to know.")
+    return reason
+
+
+KINDS = {
+    (RestrictionKind.LOCK, "placed"): "target.locked",
+    (RestrictionKind.LOCK, "lifted"): "target.unlocked",
+    (RestrictionKind.QUARANTINE, "placed"): "version.quarantined",
+    (RestrictionKind.QUARANTINE, "lifted"): "version.released",
+}
+
+
+def _tell(
+    restriction: Restriction, what: str, actor: Person, via: str, reason: str, now: datetime
+) -> None:
+    """Record it, and bring the messages of the pending promotions that it covers up to date."""
+    about: dict[str, Any] = {}
+    covered = Promotion.objects.filter(status=PromotionStatus.PENDING)
+    if restriction.version is not None:
+        version = restriction.version
+        about = {"model": version.model.name, "version": version.number}
+        covered = covered.filter(version=version)
+    else:
+        covered = covered.filter(target=restriction.target)
+    kind = KINDS[RestrictionKind(restriction.kind), what]
+    record(kind, via=via, actor=actor, target=restriction.target, now=now, reason=reason, **about)
+    for promotion in covered:
+        key = f"restriction-{restriction.pk}-{what}"
+        enqueue(EffectKind.ANNOUNCE, promotion, key=key, now=now)
