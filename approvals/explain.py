@@ -13,11 +13,15 @@ from django.utils import timezone
 
 from approvals.gates import Outcome
 from approvals.models import Person, Promotion
-from approvals.policies import Decision, decide, whose_vote_counts
+from approvals.policies import Decision, Policy, decide, whose_vote_counts
 from approvals.services.cases import case_of, team_words, voter, why_not_counting
 from approvals.services.conditions import outcomes_of
 from approvals.states import Verdict
 from approvals.wording import day_and_time, listed
+
+POLICY_CHANGED = (
+    "the policy changed after this was asked; this request keeps the rules of that moment"
+)
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,7 @@ class Explanation:
     expires_at: datetime | None
     may_act: bool
     why_not: str
+    note: str = ""
 
     @property
     def missing(self) -> int:
@@ -62,6 +67,8 @@ class Explanation:
         lines = [row.sentence for row in self.rows]
         lines += [f"gate passed: {gate.sentence}" for gate in self.gates if gate.passed]
         lines += [f"blocked: {blocker}" for blocker in self.blockers]
+        if self.note:
+            lines.append(self.note)
         if self.expires_at:
             lines.append(f"open until {day_and_time(self.expires_at)}")
         return lines
@@ -117,7 +124,16 @@ def explain(
         expires_at=promotion.expires_at if promotion.is_pending else None,
         may_act=not why_not,
         why_not=why_not,
+        note=POLICY_CHANGED if promotion.is_pending and _policy_changed(promotion) else "",
     )
+
+
+def _policy_changed(promotion: Promotion) -> bool:
+    """Compared as policies, so that a snapshot of an older release does not seem to differ."""
+    try:
+        return Policy.from_data(promotion.policy) != Policy.from_data(promotion.target.policy)
+    except (KeyError, TypeError, ValueError):
+        return False  # that it cannot be read blocks it already, and says so
 
 
 def _why_not(promotion: Promotion, person: Person) -> str:

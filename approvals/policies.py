@@ -39,6 +39,7 @@ class Policy:
     expires_after: int
     grant_lapses_after: int
     gates: tuple[Gate, ...] = ()
+    trainer_may_approve: bool = True
 
     def as_data(self) -> dict[str, Any]:
         """The policy as JSON-able data; :meth:`from_data` is its inverse."""
@@ -50,6 +51,7 @@ class Policy:
             "expires_after": self.expires_after,
             "grant_lapses_after": self.grant_lapses_after,
             "gates": [gates.as_data(gate) for gate in self.gates],
+            "trainer_may_approve": self.trainer_may_approve,
         }
 
     @classmethod
@@ -67,8 +69,9 @@ class Policy:
             requesters=tuple(data["requesters"]),
             expires_after=int(data["expires_after"]),
             grant_lapses_after=int(data["grant_lapses_after"]),
-            # Snapshots older than gates have none.
+            # Snapshots of older releases have neither.
             gates=tuple(gates.from_data(item) for item in data.get("gates", ())),
+            trainer_may_approve=bool(data.get("trainer_may_approve", True)),
         )
 
     def requirements(self, *, rollback: bool) -> tuple[Requirement, ...]:
@@ -82,12 +85,14 @@ class Policy:
 
 @dataclass(frozen=True)
 class Voter:
-    """A person as the policy sees them."""
+    """A person as the policy sees them. ``names`` are those by which a registry may know them (user name,
+    address), in lower case."""
 
     id: int
     teams: frozenset[str]
     is_active: bool = True
     is_machine: bool = False
+    names: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -101,7 +106,8 @@ class Vote:
 
 @dataclass(frozen=True)
 class Case:
-    """Everything that a decision depends on."""
+    """Everything that a decision depends on. ``barred_trainer`` is the name, in lower case, of whoever trained the
+    version, where the policy says that they do not count; else empty."""
 
     requirements: tuple[Requirement, ...]
     requester_id: int
@@ -109,6 +115,7 @@ class Case:
     votes: tuple[Vote, ...] = ()
     requester_may_approve: bool = False
     blockers: tuple[str, ...] = ()
+    barred_trainer: str = ""
 
 
 @dataclass(frozen=True)
@@ -137,7 +144,7 @@ class Decision:
 def whose_vote_counts(case: Case, voter: Voter) -> str | None:
     """Why this person's review would not count, as a code; None when it would.
 
-    Codes: ``inactive``, ``machine``, ``requester``, ``not_in_team``.
+    Codes: ``inactive``, ``machine``, ``requester``, ``trainer``, ``not_in_team``.
     """
     if not voter.is_active:
         return "inactive"
@@ -145,6 +152,8 @@ def whose_vote_counts(case: Case, voter: Voter) -> str | None:
         return "machine"
     if voter.id == case.requester_id and not case.requester_may_approve:
         return "requester"
+    if case.barred_trainer and case.barred_trainer in voter.names:
+        return "trainer"
     if not any(voter.teams & set(row.teams) for row in case.requirements):
         return "not_in_team"
     return None

@@ -198,6 +198,7 @@ class Rules(Strict):
     rollback: RollbackConfig | None = None
     requesters: list[Slug] | None = Field(default=None, min_length=1)
     gates: list[GateConfig] | None = None
+    trainer_may_approve: bool | None = None
     expires_after: Duration | None = None
     grant_lapses_after: Duration | None = None
 
@@ -281,6 +282,7 @@ class Configuration(Strict):
             grant_lapses_after=int(
                 (first("grant_lapses_after") or timedelta(days=1)).total_seconds()
             ),
+            trainer_may_approve=first("trainer_may_approve") is not False,
             gates=tuple(g for each in first("gates") or () for g in each.gates(model.metrics)),
         )
 

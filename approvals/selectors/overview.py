@@ -81,7 +81,7 @@ def headline_of(
 
 
 def matrix() -> Matrix:
-    """Every active model and environment, in seven queries whatever their number."""
+    """Every active model and environment, in eight queries whatever their number."""
     environments = list(Environment.objects.filter(is_active=True))
     models = list(RegisteredModel.objects.filter(is_active=True))
     targets = Target.objects.filter(is_active=True).select_related(
@@ -108,6 +108,7 @@ def matrix() -> Matrix:
         .order_by("model_id", "-number")
         .distinct("model_id")
         .select_related("model")
+        .prefetch_related(open_restrictions())
     }
     rows = []
     for model in models:

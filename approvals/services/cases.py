@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from approvals.models import Person, Promotion
+from approvals.models import ModelVersion, Person, Promotion
 from approvals.policies import Case, Policy, Vote, Voter, whose_vote_counts
 
 UNREADABLE = "The policy of this promotion cannot be read, so nobody can approve it."
@@ -15,15 +15,24 @@ def voter(person: Person) -> Voter:
         teams=frozenset(team.slug for team in person.teams.all()),
         is_active=person.is_active,
         is_machine=person.is_machine,
+        names=frozenset(name.lower() for name in (person.username, person.email) if name),
     )
+
+
+def barred_trainer(policy: Policy, version: ModelVersion, *, rollback: bool) -> str:
+    """Who trained the version (as far as MLflow knows), where that bars them. What was live before was approved
+    before, so a rollback does not ask."""
+    return "" if rollback or policy.trainer_may_approve else version.trained_by.strip().lower()
 
 
 def case_of(promotion: Promotion) -> Case:
     """The case of a promotion, with its counting reviews. An unreadable policy blocks it."""
     blockers = [promotion.problem] if promotion.problem else []
+    trainer = ""
     try:
         policy = Policy.from_data(promotion.policy)
         requirements = policy.requirements(rollback=promotion.is_rollback)
+        trainer = barred_trainer(policy, promotion.version, rollback=promotion.is_rollback)
         requester_may_approve = promotion.is_rollback and policy.rollback_requester_may_approve
     except (KeyError, TypeError, ValueError):
         requirements, requester_may_approve = (), False
@@ -42,6 +51,7 @@ def case_of(promotion: Promotion) -> Case:
         ),
         requester_may_approve=requester_may_approve,
         blockers=tuple(blockers),
+        barred_trainer=trainer,
     )
 
 
@@ -65,6 +75,7 @@ def why_not_counting(case: Case, person: Person) -> tuple[str, str] | None:
         "inactive": "You may not, because your account is not active.",
         "machine": "You may not, because this is a machine account and only people decide.",
         "requester": "You may not, because you asked for it; somebody else has to decide.",
+        "trainer": "You may not, because you trained this version; somebody else has to decide.",
         "not_in_team": "You may not, because you are in none of the teams that decide here: "
         f"{', '.join(teams) or 'no team'}.",
     }

@@ -80,6 +80,7 @@ def begin_dispatch(
             now=now,
         )
         return None
+    nothing = "Nothing was started again" if again_after else "Nothing was started"
     facts = compose(promotion, target, observed)
     problem = problem_with(promotion, observed)
     if seal_of(facts) != promotion.seal or problem:
@@ -89,7 +90,7 @@ def begin_dispatch(
             D.FAILED,
             via=Via.SYSTEM,
             kind="deployment.stopped",
-            detail=f"Nothing was started, because the facts are not those that were approved: {what}.",
+            detail=f"{nothing}, because the facts are not those that were approved: {what}.",
             now=now,
             seal=promotion.seal,
             seal_now=seal_of(facts),
@@ -102,7 +103,7 @@ def begin_dispatch(
             D.FAILED,
             via=Via.SYSTEM,
             kind="deployment.stopped",
-            detail=f"Nothing was started, because a gate does not pass any more: {' '.join(blockers)}",
+            detail=f"{nothing}, because a gate does not pass any more: {' '.join(blockers)}",
             now=now,
             seal=promotion.seal,
             gates=blockers,
@@ -258,14 +259,19 @@ def record_unconfirmed(*, deployment_id: int, detail: str, now: datetime | None 
     )
 
 
-def _unconfirmed_or_refuse(deployment: Deployment, actor: Person) -> None:
+def _unconfirmed_or_refuse(deployment: Deployment, actor: Person, reason: str, ask: str) -> str:
+    """Only who may decide here settles what is unconfirmed, and says how they know; the reason, cleaned."""
     if deployment.status != D.UNCONFIRMED:
         raise Refused(
             "not_unconfirmed", "There is nothing to settle: the deployment is not unconfirmed."
         )
-    reason = why_not_counting(case_of(deployment.promotion), actor)
-    if reason is not None:
-        raise Refused(*reason)
+    not_counting = why_not_counting(case_of(deployment.promotion), actor)
+    if not_counting is not None:
+        raise Refused(*not_counting)
+    reason = clean_reason(reason)
+    if not reason:
+        raise Refused("reason_missing", ask)
+    return reason
 
 
 @transaction.atomic
@@ -300,10 +306,8 @@ def dispatch_again(
     """
     deployment = lock_deployment(deployment_id)
     now = now or timezone.now()
-    _unconfirmed_or_refuse(deployment, actor)
-    reason = clean_reason(reason)
-    if not reason:
-        raise Refused("reason_missing", "Say how you know that no run was started.")
+    ask = "Say how you know that no run was started."
+    reason = _unconfirmed_or_refuse(deployment, actor, reason, ask)
     record(
         "deployment.dispatched_again",
         via=via,
@@ -333,10 +337,8 @@ def give_up(
     """
     deployment = lock_deployment(deployment_id)
     now = now or timezone.now()
-    _unconfirmed_or_refuse(deployment, actor)
-    reason = clean_reason(reason)
-    if not reason:
-        raise Refused("reason_missing", "Say how you know that nothing was deployed.")
+    ask = "Say how you know that nothing was deployed."
+    reason = _unconfirmed_or_refuse(deployment, actor, reason, ask)
     move_deployment(deployment, D.CANCELLED, detail=f"Given up: {reason}", finished_at=now)
     record(
         "deployment.given_up",

@@ -63,8 +63,9 @@ def compose(promotion: Promotion, target: Target, observed: ObservedFacts) -> di
             ],
             "requester_may_approve": promotion.is_rollback
             and policy.rollback_requester_may_approve,
-            # Left out where there are none, so that seals older than gates stay good.
+            # Left out where they say nothing, so that seals of older releases stay good.
             **({"gates": gates} if gates else {}),
+            **({} if policy.trainer_may_approve else {"trainer_may_approve": False}),
         },
     }
 

@@ -10,7 +10,14 @@ from django.utils import timezone
 from approvals.models import Deployment, ModelVersion, Person, Promotion, Target
 from approvals.models.outbox import EffectKind
 from approvals.policies import Case, Policy, unmeetable, whose_vote_counts
-from approvals.services.cases import UNREADABLE, case_of, team_words, voter, why_not_counting
+from approvals.services.cases import (
+    UNREADABLE,
+    barred_trainer,
+    case_of,
+    team_words,
+    voter,
+    why_not_counting,
+)
 from approvals.services.history import enqueue, record
 from approvals.services.locks import lock_deployment, lock_promotion, lock_target
 from approvals.services.refusal import Refused, clean_reason
@@ -153,11 +160,13 @@ def refuse_request(
             f"{version} is already waiting for approval in {target.environment.name} "
             f"(promotion {pending.pk}).",
         )
-    _refuse_what_nobody_could_approve(actor, policy, rollback=kind == PromotionKind.ROLLBACK)
+    _refuse_what_nobody_could_approve(actor, policy, version, kind == PromotionKind.ROLLBACK)
     return policy
 
 
-def _refuse_what_nobody_could_approve(actor: Person, policy: Policy, *, rollback: bool) -> None:
+def _refuse_what_nobody_could_approve(
+    actor: Person, policy: Policy, version: ModelVersion, rollback: bool
+) -> None:
     """A quorum that the people of today cannot fill without the requester would wait for ever."""
     requirements = policy.requirements(rollback=rollback)
     case = Case(
@@ -165,6 +174,7 @@ def _refuse_what_nobody_could_approve(actor: Person, policy: Policy, *, rollback
         actor.pk,
         "",
         requester_may_approve=rollback and policy.rollback_requester_may_approve,
+        barred_trainer=barred_trainer(policy, version, rollback=rollback),
     )
     people = Person.objects.filter(
         teams__slug__in={team for row in requirements for team in row.teams}
@@ -177,7 +187,8 @@ def _refuse_what_nobody_could_approve(actor: Person, policy: Policy, *, rollback
         raise Refused(
             "nobody_could",
             f"Nobody could approve this: {rows} must, and there are not enough active people besides "
-            "you. Let somebody else ask for it, or have a member added.",
+            f"you{' and whoever trained it' if case.barred_trainer else ''}. Let somebody else ask for it, "
+            "or have a member added.",
         )
 
 

@@ -229,6 +229,22 @@ def test_an_unreadable_gate_blocks(world: World) -> None:
     assert any("cannot be read" in each for each in sentences(promotion))
 
 
+def test_a_changed_policy_is_said_and_changes_nothing(world: World) -> None:
+    promotion = world.request(world.version(2))
+    assert explain(promotion).note == ""
+    gated(world, MetricLimit("accuracy", "0.99"))
+    promotion = Promotion.objects.get(pk=promotion.pk)
+    explained = explain(promotion)
+    assert "keeps the rules of that moment" in explained.note
+    assert explained.note in explained.sentences
+    assert explained.blockers == []
+    # What an older release wrote, which knew neither gates nor trainers, is the same policy.
+    gated(world)
+    old = {k: v for k, v in promotion.policy.items() if k not in {"gates", "trainer_may_approve"}}
+    Promotion.objects.filter(pk=promotion.pk).update(policy=old)
+    assert explain(Promotion.objects.get(pk=promotion.pk)).note == ""
+
+
 MODEL = "    workflow: deploy.yml\n"
 MISTAKES = {
     "nothing to judge": ("{at_least: 1}", "exactly one of 'metric', 'runs' and 'live_in'"),

@@ -8,7 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from approvals.policies import Case, Policy, Requirement, Vote, Voter, assign, decide, unmeetable
+from approvals.policies import (
+    Case,
+    Policy,
+    Requirement,
+    Vote,
+    Voter,
+    assign,
+    decide,
+    unmeetable,
+    whose_vote_counts,
+)
 
 ALICE = Voter(1, frozenset({"engineers"}))
 BOB = Voter(2, frozenset({"leads"}))
@@ -43,6 +53,20 @@ TABLE: list[tuple[str, tuple[Vote, ...], str]] = [
     ("a stranger's rejection does not", (yes(BOB), yes(CAROL), no(ALICE)), "approved"),
     ("a machine's rejection does not", (no(ROBOT),), "pending"),
 ]
+
+
+def test_whoever_trained_it_does_not_count_where_the_policy_says_so() -> None:
+    bob = Voter(2, frozenset({"leads"}), names=frozenset({"bob", "bob@acme.example"}))
+    votes = (yes(bob), yes(CAROL))
+    for name in ("bob", "bob@acme.example"):
+        case = Case(LEAD_AND_RISK, ALICE.id, SEAL, votes, barred_trainer=name)
+        assert decide(case).verdict == "pending"
+        assert whose_vote_counts(case, bob) == "trainer"
+        assert whose_vote_counts(case, CAROL) is None
+    for name in ("", "rob"):
+        assert decide(Case(LEAD_AND_RISK, ALICE.id, SEAL, votes, barred_trainer=name)).verdict == (
+            "approved"
+        )
 
 
 @pytest.mark.parametrize(

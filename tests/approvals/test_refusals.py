@@ -9,6 +9,7 @@ import pytest
 from django.utils import timezone
 
 from approvals import services
+from approvals.explain import explain
 from approvals.models import (
     Deployment,
     Effect,
@@ -107,6 +108,39 @@ class TestRequests:
         refused("nobody_could", lambda: ask(world, version.pk, actor="bob"))
         Person.objects.filter(username="dave").update(is_active=True)
         assert ask(world, version.pk, actor="bob").is_pending
+
+    def test_what_only_its_trainer_could_approve(self, world: World) -> None:
+        target = world.target()
+        target.policy["trainer_may_approve"] = False
+        target.save()
+        version = world.version(2, trained_by="BOB@acme.example")
+        assert "whoever trained it" in refused("nobody_could", lambda: ask(world, version.pk))
+        Membership.objects.create(
+            team=Team.objects.get(slug="ml-leads"), person=world.person("dave")
+        )
+        promotion = world.seal(ask(world, version.pk))
+        assert promotion.facts["policy"]["trainer_may_approve"] is False
+        sentence = refused("trainer", lambda: world.review(promotion, "bob"))
+        assert "you trained this version" in sentence
+        assert explain(promotion).rows[0].could == [world.person("dave")]
+        world.review(promotion, "dave")
+        assert world.review(promotion, "carol").status == PromotionStatus.APPROVED
+
+    def test_the_trainer_may_roll_back_to_what_was_approved_before(self, world: World) -> None:
+        first = world.version(1, trained_by="bob")
+        world.make_live(first)
+        world.make_live(world.version(2), run_id=78)
+        target = world.target()
+        target.policy["trainer_may_approve"] = False
+        target.save()
+        asked = services.request_rollback(
+            actor=world.person("alice"),
+            via=Via.BROWSER,
+            target_id=target.pk,
+            version_id=first.pk,
+            reason="False alarms.",
+        )
+        assert world.review(world.seal(asked), "bob").status == PromotionStatus.APPROVED
 
     def test_a_rollback_that_the_requester_may_approve_needs_nobody_else(
         self, world: World
