@@ -74,9 +74,15 @@ class MetricLimit:
         if value is None:
             return Outcome(UNKNOWN, f"{self.metric} is not known; {wanted} is required.")
         low, high = number(self.at_least or None), number(self.at_most or None)
+        if (
+            (low is None) == bool(self.at_least)
+            or (high is None) == bool(self.at_most)
+            or not limits
+        ):
+            return Outcome(UNKNOWN, f"The gate on {self.metric} has a limit that cannot be read.")
         good = (low is None or value >= low) and (high is None or value <= high)
         # Both exact: a rounded value would seem to equal a limit that it misses.
-        text = f"{self.metric} is {value.normalize():f}; {wanted} is required."
+        text = f"{self.metric} is {_exact(value)}; {wanted} is required."
         return Outcome(PASS if good else FAIL, text)
 
 
@@ -94,7 +100,9 @@ class AgainstLive:
     def check(self, seen: Observation) -> Outcome:
         """Compare the two values; with nothing live there is nothing to be worse than."""
         new, allowed = number(seen.metrics.get(self.metric)), number(self.by)
-        if new is None or allowed is None:
+        if self.better not in {"higher", "lower"} or allowed is None:
+            return Outcome(UNKNOWN, f"The gate on {self.metric} cannot be read.")
+        if new is None:
             return Outcome(UNKNOWN, f"{self.metric} is not known, so it cannot be compared.")
         if seen.live_metrics is None:
             return Outcome(PASS, f"{self.metric}: nothing is live yet that it could be worse than.")
@@ -179,6 +187,12 @@ def from_data(data: Mapping[str, Any]) -> Gate:
     """Read a snapshot. Raises KeyError or TypeError for what is not a gate: the caller then blocks."""
     gate: Gate = KINDS[data["kind"]](**{key: data[key] for key in data if key != "kind"})
     return gate
+
+
+def _exact(value: Decimal) -> str:
+    """All its digits; with an exponent where it would be very long."""
+    plain = value.normalize()
+    return f"{plain:f}" if -12 < plain.adjusted() < 20 else str(plain)
 
 
 def _change(loss: Decimal) -> str:
