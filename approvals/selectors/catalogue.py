@@ -80,12 +80,13 @@ def policy_words(target: Target, *, rollback: bool = False) -> str:
     return listed([f"{team_words(row.teams)} × {row.count}" for row in rows]) or "nobody is named"
 
 
-def open_restrictions() -> Prefetch[str, QuerySet[Restriction], str]:
-    """For a target or a version: ``open_restrictions`` holds its lock or its quarantine, if any."""
+def open_restrictions(of: str = "") -> Prefetch[str, QuerySet[Restriction], str]:
+    """For a target or a version: ``open_restrictions`` holds its lock or its quarantine, if any. ``of`` leads to
+    it from other rows: ``live_version__``."""
     still = Restriction.objects.filter(lifted_at=None).select_related(
         "placed_by", "target__model", "target__environment", "version__model"
     )
-    return Prefetch("restrictions", still, to_attr="open_restrictions")
+    return Prefetch(f"{of}restrictions", still, to_attr="open_restrictions")
 
 
 def targets_of(model: RegisteredModel) -> list[Target]:

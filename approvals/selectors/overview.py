@@ -81,13 +81,13 @@ def headline_of(
 
 
 def matrix() -> Matrix:
-    """Every active model and environment, in eight queries whatever their number."""
+    """Every active model and environment, in nine queries whatever their number."""
     environments = list(Environment.objects.filter(is_active=True))
     models = list(RegisteredModel.objects.filter(is_active=True))
     targets = Target.objects.filter(is_active=True).select_related(
         "model", "environment", "live_version__model", "live_deployment__promotion__requester"
     )
-    targets = targets.prefetch_related(open_restrictions())
+    targets = targets.prefetch_related(open_restrictions(), open_restrictions("live_version__"))
     cells = {(each.model_id, each.environment_id): Cell(each) for each in targets}
     by_target = {cell.target.pk: cell for cell in cells.values()}
     latest = (

@@ -349,6 +349,8 @@ def test_closing_and_opening(world: World, browser: Browser, close: str, open_: 
     assert shut not in html
     if close == "lock":
         assert "Locked by Bob Brandt" in browser("alice").get("/").content.decode()
+    else:
+        assert "v2 could follow" not in browser("alice").get("/").content.decode()
     timeline = browser("alice").get("/timeline/?model=fraud-detector&kind=restrictions")
     assert f"Bob Brandt {close}" in timeline.content.decode()
     html = browser("carol").post(opened, {"reason": "Gone."}, follow=True).content.decode()
@@ -360,3 +362,15 @@ def test_nothing_else_can_be_closed(world: World, browser: Browser) -> None:
     for address in ("/restrictions/explode/1/", f"/restrictions/lock/{10**9}/"):
         assert browser("bob").post(address, {"reason": "x"}).status_code == 404
     assert counts() == before
+
+
+def test_a_quarantined_version_that_is_live_says_so_on_the_overview(
+    world: World, browser: Browser
+) -> None:
+    version = world.version(1)
+    world.make_live(version)
+    assert "v1 is quarantined" not in browser("alice").get("/").content.decode()
+    services.quarantine(
+        actor=world.person("bob"), via=Via.BROWSER, version_id=version.pk, reason="It leaks."
+    )
+    assert "v1 is quarantined" in browser("alice").get("/").content.decode()
