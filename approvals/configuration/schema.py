@@ -2,84 +2,30 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import timedelta
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import Field
 
-from approvals.compare import number
-from approvals.gates import AgainstLive, Gate, LiveIn, MetricLimit, RunsGreen
+from approvals.configuration.fields import (
+    Alias,
+    Channel,
+    Inputs,
+    Label,
+    Line,
+    ModelName,
+    Name,
+    Repository,
+    Slug,
+    Strict,
+    Username,
+    WorkflowFile,
+)
+from approvals.configuration.rules import ApprovalRow, RollbackConfig, Rules
+from approvals.gates import AgainstLive, LiveIn, RunsGreen
 from approvals.policies import Policy, Requirement, Voter, unmeetable
 from approvals.states import WorkflowKind
-
-Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,49}$")]
-Username = Annotated[str, Field(pattern=r"^[\w.@+-]{1,150}$")]
-
-
-# FACTS of MLflow: names of aliases are [\w-]{1,255}, not "latest" and not "v<digits>".
-def _alias(value: str) -> str:
-    if (
-        value == "latest"
-        or not re.fullmatch(r"[\w-]{1,255}", value)
-        or re.fullmatch(r"v\d+", value)
-    ):
-        raise ValueError(
-            f"{value!r} cannot be an alias in MLflow: letters, digits, _ and -, not 'latest' nor 'v1'"
-        )
-    return value
-
-
-Alias = Annotated[str, AfterValidator(_alias)]
-Repository = Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$", max_length=255)]
-WorkflowFile = Annotated[str, Field(pattern=r"^[\w.-]+\.ya?ml$", max_length=255)]
-
-
-# Lengths are the database's; control characters would break pages, messages and PostgreSQL itself.
-_PLAIN = r"^[^\x00-\x1f\x7f]*$"
-Name = Annotated[str, Field(pattern=_PLAIN, max_length=150)]
-Label = Annotated[str, Field(pattern=_PLAIN, max_length=200)]
-Line = Annotated[str, Field(pattern=_PLAIN, max_length=255)]
-# A model's name is part of addresses; MLflow refuses / and : as well.
-ModelName = Annotated[str, Field(pattern=r"^[^/:\x00-\x1f\x7f]{1,255}$")]
-# Slack's ids and names of channels.
-Channel = Annotated[str, Field(pattern=r"^#?[\w.-]{1,80}$")]
-# What Countersign itself passes to the workflow (integrations.github.dispatch).
-OWN_INPUTS = frozenset({"model", "version", "environment", "artifact_digest", "countersign"})
-
-
-def _inputs(value: dict[str, str]) -> dict[str, str]:
-    taken = sorted(OWN_INPUTS & value.keys())
-    if taken:
-        raise ValueError(f"Countersign itself fills in {', '.join(taken)}; leave it out here")
-    return value
-
-
-# GitHub allows 25 inputs; five are ours.
-Inputs = Annotated[dict[str, str], Field(max_length=20), AfterValidator(_inputs)]
-
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
-
-
-def _duration(value: Any) -> Any:
-    """``90s``, ``30m``, ``12h``, ``3d`` or ``2w`` to a timedelta."""
-    match = re.fullmatch(r"(\d{1,4})\s*([smhdw])", value) if isinstance(value, str) else None
-    if match is None:
-        raise ValueError("a duration such as 30m, 12h or 3d is expected")
-    seconds = int(match[1]) * _UNITS[match[2]]
-    if seconds == 0:
-        raise ValueError("a duration longer than nothing is expected")
-    return timedelta(seconds=seconds)
-
-
-Duration = Annotated[timedelta, BeforeValidator(_duration)]
-
-
-class Strict(BaseModel):
-    """Unknown keys are errors: a misspelt rule must not be a missing rule."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class PersonConfig(Strict):
@@ -95,112 +41,6 @@ class TeamConfig(Strict):
 
     name: Label = ""
     members: list[Username] = Field(min_length=1)
-
-
-class ApprovalRow(Strict):
-    """``{team: risk, count: 1}`` or ``{any_of: [risk, ml-leads], count: 1}``."""
-
-    team: Slug | None = None
-    any_of: list[Slug] | None = Field(default=None, min_length=1)
-    count: int = Field(default=1, ge=1, le=50)
-
-    @model_validator(mode="after")
-    def _one_of_both(self) -> ApprovalRow:
-        if (self.team is None) == (self.any_of is None):
-            raise ValueError("exactly one of 'team' and 'any_of' is expected")
-        return self
-
-    @property
-    def teams(self) -> tuple[str, ...]:
-        """The teams whose members count for this row."""
-        return (self.team,) if self.team else tuple(self.any_of or ())
-
-
-class RollbackConfig(Strict):
-    """Who must approve a rollback. Default: one member of any team that approves promotions."""
-
-    approvals: list[ApprovalRow] | None = Field(default=None, min_length=1)
-    requester_may_approve: bool = False
-
-
-def _decimal(value: Any) -> Any:
-    """A number as the file has it, to exact decimal text."""
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise ValueError("a number is expected")
-    if number(str(value)) is None:
-        raise ValueError("a number is expected")
-    return str(value)
-
-
-Number = Annotated[str, BeforeValidator(_decimal)]
-
-
-def _change(value: Any) -> Any:
-    """``0.01``, or ``2%`` of the live value; neither may be negative."""
-    text = str(value).strip()
-    amount = number(text.removesuffix("%").strip())
-    if isinstance(value, bool) or amount is None or amount < 0:
-        raise ValueError("a number such as 0.01, or a share such as 2%, is expected")
-    return text.replace(" ", "")
-
-
-class GateConfig(Strict):
-    """One gate: ``{metric: auc, at_least: 0.8}``, ``{metric: auc, no_worse_than_live_by: 0.01}``,
-    ``{runs: ci}`` or ``{live_in: staging, for: 2h}``."""
-
-    metric: Line | None = None
-    at_least: Number | None = None
-    at_most: Number | None = None
-    no_worse_than_live_by: Annotated[str, BeforeValidator(_change)] | None = None
-    runs: WorkflowKind | None = None
-    live_in: Slug | None = None
-    for_: Duration | None = Field(default=None, alias="for")
-
-    @model_validator(mode="after")
-    def _one_kind(self) -> GateConfig:
-        if sum(each is not None for each in (self.metric, self.runs, self.live_in)) != 1:
-            raise ValueError("exactly one of 'metric', 'runs' and 'live_in' is expected")
-        limits = [self.at_least, self.at_most, self.no_worse_than_live_by]
-        if self.metric is None and any(each is not None for each in limits):
-            raise ValueError("limits belong to a gate on a 'metric'")
-        if self.metric is not None and all(each is None for each in limits):
-            raise ValueError("'at_least', 'at_most' or 'no_worse_than_live_by' is expected")
-        if self.for_ is not None and self.live_in is None:
-            raise ValueError("'for' belongs to a gate on 'live_in'")
-        low, high = number(self.at_least), number(self.at_most)
-        if low is not None and high is not None and low > high:
-            raise ValueError("no value is at least the one and at most the other")
-        if self.runs == WorkflowKind.DEPLOY:
-            raise ValueError(
-                "a deployment is what the gate stands before; name ci, train or validate"
-            )
-        return self
-
-    def gates(self, better: Mapping[str, str]) -> list[Gate]:
-        """The checks of this entry; ``better`` tells each metric's direction."""
-        if self.runs is not None:
-            return [RunsGreen(str(self.runs.value))]
-        if self.live_in is not None:
-            return [LiveIn(self.live_in, int(self.for_.total_seconds()) if self.for_ else 0)]
-        metric, found = str(self.metric), list[Gate]()
-        if self.at_least is not None or self.at_most is not None:
-            found.append(MetricLimit(metric, self.at_least or "", self.at_most or ""))
-        if by := self.no_worse_than_live_by:
-            direction = better.get(metric, "")
-            found.append(AgainstLive(metric, direction, by.removesuffix("%"), by.endswith("%")))
-        return found
-
-
-class Rules(Strict):
-    """The rules of an environment, or a model's own in one environment."""
-
-    approvals: list[ApprovalRow] | None = Field(default=None, min_length=1)
-    rollback: RollbackConfig | None = None
-    requesters: list[Slug] | None = Field(default=None, min_length=1)
-    gates: list[GateConfig] | None = None
-    trainer_may_approve: bool | None = None
-    expires_after: Duration | None = None
-    grant_lapses_after: Duration | None = None
 
 
 class EnvironmentConfig(Rules):

@@ -1,0 +1,102 @@
+"""The kinds of values in ``countersign.yaml``: each checks itself and says what it expects."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+from approvals.compare import number
+
+Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,49}$")]
+Username = Annotated[str, Field(pattern=r"^[\w.@+-]{1,150}$")]
+
+
+# FACTS of MLflow: names of aliases are [\w-]{1,255}, not "latest" and not "v<digits>".
+def _alias(value: str) -> str:
+    if (
+        value == "latest"
+        or not re.fullmatch(r"[\w-]{1,255}", value)
+        or re.fullmatch(r"v\d+", value)
+    ):
+        raise ValueError(
+            f"{value!r} cannot be an alias in MLflow: letters, digits, _ and -, not 'latest' nor 'v1'"
+        )
+    return value
+
+
+Alias = Annotated[str, AfterValidator(_alias)]
+Repository = Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$", max_length=255)]
+WorkflowFile = Annotated[str, Field(pattern=r"^[\w.-]+\.ya?ml$", max_length=255)]
+
+
+# Lengths are the database's; control characters would break pages, messages and PostgreSQL itself.
+_PLAIN = r"^[^\x00-\x1f\x7f]*$"
+Name = Annotated[str, Field(pattern=_PLAIN, max_length=150)]
+Label = Annotated[str, Field(pattern=_PLAIN, max_length=200)]
+Line = Annotated[str, Field(pattern=_PLAIN, max_length=255)]
+# A model's name is part of addresses; MLflow refuses / and : as well.
+ModelName = Annotated[str, Field(pattern=r"^[^/:\x00-\x1f\x7f]{1,255}$")]
+# Slack's ids and names of channels.
+Channel = Annotated[str, Field(pattern=r"^#?[\w.-]{1,80}$")]
+# What Countersign itself passes to the workflow (integrations.github.dispatch).
+OWN_INPUTS = frozenset({"model", "version", "environment", "artifact_digest", "countersign"})
+
+
+def _inputs(value: dict[str, str]) -> dict[str, str]:
+    taken = sorted(OWN_INPUTS & value.keys())
+    if taken:
+        raise ValueError(f"Countersign itself fills in {', '.join(taken)}; leave it out here")
+    return value
+
+
+# GitHub allows 25 inputs; five are ours.
+Inputs = Annotated[dict[str, str], Field(max_length=20), AfterValidator(_inputs)]
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+
+
+def _duration(value: Any) -> Any:
+    """``90s``, ``30m``, ``12h``, ``3d`` or ``2w`` to a timedelta."""
+    match = re.fullmatch(r"(\d{1,4})\s*([smhdw])", value) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError("a duration such as 30m, 12h or 3d is expected")
+    seconds = int(match[1]) * _UNITS[match[2]]
+    if seconds == 0:
+        raise ValueError("a duration longer than nothing is expected")
+    return timedelta(seconds=seconds)
+
+
+Duration = Annotated[timedelta, BeforeValidator(_duration)]
+
+
+def _decimal(value: Any) -> Any:
+    """A number as the file has it, to exact decimal text."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise ValueError("a number is expected")
+    if number(str(value)) is None:
+        raise ValueError("a number is expected")
+    return str(value)
+
+
+Number = Annotated[str, BeforeValidator(_decimal)]
+
+
+def _change(value: Any) -> Any:
+    """``0.01``, or ``2%`` of the live value; neither may be negative."""
+    text = str(value).strip()
+    amount = number(text.removesuffix("%").strip())
+    if isinstance(value, bool) or amount is None or amount < 0:
+        raise ValueError("a number such as 0.01, or a share such as 2%, is expected")
+    return text.replace(" ", "")
+
+
+Change = Annotated[str, BeforeValidator(_change)]
+
+
+class Strict(BaseModel):
+    """Unknown keys are errors: a misspelt rule must not be a missing rule."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)

@@ -1,0 +1,59 @@
+"""What the file may say of gates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pydantic import Field, model_validator
+
+from approvals.compare import number
+from approvals.configuration.fields import Change, Duration, Line, Number, Slug, Strict
+from approvals.gates import AgainstLive, Gate, LiveIn, MetricLimit, RunsGreen
+from approvals.states import WorkflowKind
+
+
+class GateConfig(Strict):
+    """One gate: ``{metric: auc, at_least: 0.8}``, ``{metric: auc, no_worse_than_live_by: 0.01}``,
+    ``{runs: ci}`` or ``{live_in: staging, for: 2h}``."""
+
+    metric: Line | None = None
+    at_least: Number | None = None
+    at_most: Number | None = None
+    no_worse_than_live_by: Change | None = None
+    runs: WorkflowKind | None = None
+    live_in: Slug | None = None
+    for_: Duration | None = Field(default=None, alias="for")
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> GateConfig:
+        if sum(each is not None for each in (self.metric, self.runs, self.live_in)) != 1:
+            raise ValueError("exactly one of 'metric', 'runs' and 'live_in' is expected")
+        limits = [self.at_least, self.at_most, self.no_worse_than_live_by]
+        if self.metric is None and any(each is not None for each in limits):
+            raise ValueError("limits belong to a gate on a 'metric'")
+        if self.metric is not None and all(each is None for each in limits):
+            raise ValueError("'at_least', 'at_most' or 'no_worse_than_live_by' is expected")
+        if self.for_ is not None and self.live_in is None:
+            raise ValueError("'for' belongs to a gate on 'live_in'")
+        low, high = number(self.at_least), number(self.at_most)
+        if low is not None and high is not None and low > high:
+            raise ValueError("no value is at least the one and at most the other")
+        if self.runs == WorkflowKind.DEPLOY:
+            raise ValueError(
+                "a deployment is what the gate stands before; name ci, train or validate"
+            )
+        return self
+
+    def gates(self, better: Mapping[str, str]) -> list[Gate]:
+        """The checks of this entry; ``better`` tells each metric's direction."""
+        if self.runs is not None:
+            return [RunsGreen(str(self.runs.value))]
+        if self.live_in is not None:
+            return [LiveIn(self.live_in, int(self.for_.total_seconds()) if self.for_ else 0)]
+        metric, found = str(self.metric), list[Gate]()
+        if self.at_least is not None or self.at_most is not None:
+            found.append(MetricLimit(metric, self.at_least or "", self.at_most or ""))
+        if by := self.no_worse_than_live_by:
+            direction = better.get(metric, "")
+            found.append(AgainstLive(metric, direction, by.removesuffix("%"), by.endswith("%")))
+        return found
