@@ -1,27 +1,40 @@
-"""One structure that answers "why?", rendered the same by pages and messages.
+"""One structure that answers "why?", rendered the same by pages, messages, the API and the command.
 
-Who may approve and who has, what is missing, what blocks, until when; and for *you*: whether you may act
+Who may approve and who has, what is missing, what blocks and until when; and for *you*: whether you may act
 and, if not, why, in one sentence.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
+from django.db.models import prefetch_related_objects
 from django.utils import timezone
 
+from approvals.calendar import in_zone
 from approvals.gates import Outcome
 from approvals.models import Person, Promotion
-from approvals.policies import Decision, Policy, decide, whose_vote_counts
-from approvals.services.cases import case_of, team_words, voter, why_not_counting
-from approvals.services.conditions import outcomes_of
+from approvals.policies import Row
+from approvals.rules import Policy, Terms
+from approvals.services.cases import (
+    NOT_A_POLICY,
+    counting_reviews,
+    decider,
+    is_prefetched,
+    team_words,
+)
+from approvals.services.judging import Judgement, judge
+from approvals.services.overrides import why_no_override
+from approvals.services.reminders import escalates_at, reminds_at
+from approvals.services.voters import Able, everybody_for, still_able, stuck_rows
 from approvals.states import Verdict
 from approvals.wording import day_and_time, listed
 
 POLICY_CHANGED = (
-    "the policy changed after this was asked; this request keeps the rules of that moment"
+    "The policy changed after this was asked; this request keeps the rules of that moment."
 )
+AUTOMATIC = "Nobody has to approve: it is approved automatically once every gate passes."
 
 
 @dataclass(frozen=True)
@@ -30,31 +43,36 @@ class RequirementRow:
 
     teams: str
     count: int
-    approved: list[Person]
+    approved: list[Able]
     missing: int
-    could: list[Person]
+    could: list[Able]
 
     @property
     def sentence(self) -> str:
-        """``risk: 1 more needed (Carol Chen could)``."""
+        """``risk: 1 more needed (Carol Chen could).``"""
+        have = listed([str(each) for each in self.approved])
         if not self.missing:
-            return f"{self.teams}: approved by {listed([str(each) for each in self.approved])}"
+            return f"{self.teams}: approved by {have}."
         names = listed([str(each) for each in self.could], "or")
-        who = f"{names} could" if names else "nobody left who could"
-        return f"{self.teams}: {self.missing} more needed ({who})"
+        who = f"{names} could" if names else "nobody is left who could"
+        so_far = f"approved by {have}; " if have else ""
+        return f"{self.teams}: {so_far}{self.missing} more needed ({who})."
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """Everything about where a promotion stands."""
+    """Everything about where a promotion stands. ``problems`` block it beside its gates; ``notes`` are what else
+    people should know."""
 
     rows: list[RequirementRow]
     gates: list[Outcome]
-    blockers: list[str]
+    problems: list[str]
+    terms: Terms
     expires_at: datetime | None
     may_act: bool
     why_not: str
-    note: str = ""
+    may_override: bool = False
+    notes: list[str] = field(default_factory=list)
 
     @property
     def missing(self) -> int:
@@ -62,88 +80,132 @@ class Explanation:
         return sum(row.missing for row in self.rows)
 
     @property
+    def blockers(self) -> list[str]:
+        """Why nobody can approve now."""
+        return [*self.problems, *(each.sentence for each in self.gates if not each.passed)]
+
+    @property
     def sentences(self) -> list[str]:
-        """All of it as plain text, one sentence a line."""
+        """All of it as plain text, one sentence a line: every door shows these very words."""
         lines = [row.sentence for row in self.rows]
-        lines += [f"gate passed: {gate.sentence}" for gate in self.gates if gate.passed]
-        lines += [f"blocked: {blocker}" for blocker in self.blockers]
-        if self.note:
-            lines.append(self.note)
+        lines += [f"Blocked: {blocker}" for blocker in self.blockers]
+        lines += [f"Passed: {gate.sentence}" for gate in self.gates if gate.passed]
+        lines += self.notes
         if self.expires_at:
-            lines.append(f"open until {day_and_time(self.expires_at)}")
+            lines.append(f"Open until {day_and_time(self.expires_at)}.")
         return lines
+
+    @property
+    def you(self) -> str:
+        """One sentence for the person it was explained to."""
+        return self.why_not or "You may decide this now."
 
     @property
     def can_still_act(self) -> list[Person]:
         """Everybody whose approval would still help, once each."""
-        return list({person.pk: person for row in self.rows for person in row.could}.values())
+        return list(
+            {each.person.pk: each.person for row in self.rows for each in row.could}.values()
+        )
 
 
 def explain(
     promotion: Promotion, person: Person | None = None, now: datetime | None = None
 ) -> Explanation:
     """Explain a promotion, for ``person`` where one is given. Gates are judged while it is pending."""
-    gates = outcomes_of(promotion, now or timezone.now()) if promotion.is_pending else []
-    case = case_of(promotion)
-    decision: Decision = decide(case)
-    people = {
-        each.pk: each
-        for each in Person.objects.filter(
-            teams__slug__in={team for row in case.requirements for team in row.teams}
-        )
-        .distinct()
-        .prefetch_related("teams")
-    }
-    voted = {vote.voter.id for vote in case.votes}
-    rows = []
-    for row in decision.rows:
-        able = [
-            each
-            for each in people.values()
-            if each.pk not in voted
-            and voter(each).teams & set(row.requirement.teams)
-            and whose_vote_counts(case, voter(each)) is None
-        ]
-        rows.append(
-            RequirementRow(
-                teams=team_words(row.requirement.teams),
-                count=row.requirement.count,
-                approved=[people[id_] for id_ in row.counted if id_ in people],
-                missing=row.missing,
-                could=sorted(able, key=str) if row.missing and promotion.is_pending else [],
-            )
-        )
-    why_not = _why_not(promotion, person) if person else "Sign in to decide."
+    now = now or timezone.now()
+    if not is_prefetched(promotion, "reviews"):
+        # Read once, for the judgement and for the names.
+        promotion = _with_reviews(promotion)
+    judgement = judge(promotion, now)
+    case, pending = judgement.case, promotion.is_pending
+    everybody = everybody_for(case.requirements, now) if pending else []
+    able = still_able(case, everybody)
+    why_not = _why_not(promotion, judgement, person, now) if person else "Sign in to decide."
+    gates = judgement.outcomes if pending else []
+    failing = {each.sentence for each in gates if not each.passed}
     return Explanation(
-        rows=rows,
+        rows=[_row(row, promotion, able if pending else []) for row in judgement.decision.rows],
         gates=gates,
-        blockers=[
-            *(each for each in decision.blockers if promotion.is_pending),
-            *(each.sentence for each in gates if not each.passed),
-        ],
-        expires_at=promotion.expires_at if promotion.is_pending else None,
+        problems=[each for each in judgement.decision.blockers if pending and each not in failing],
+        terms=judgement.terms,
+        expires_at=promotion.expires_at if pending else None,
         may_act=not why_not,
         why_not=why_not,
-        note=POLICY_CHANGED if promotion.is_pending and _policy_changed(promotion) else "",
+        may_override=bool(
+            pending and promotion.seal and person and why_no_override(promotion, person) is None
+        ),
+        notes=_notes(promotion, judgement, able),
     )
+
+
+def _with_reviews(promotion: Promotion) -> Promotion:
+    prefetch_related_objects([promotion], counting_reviews())
+    return promotion
+
+
+def _row(row: Row, promotion: Promotion, able: list[Able]) -> RequirementRow:
+    counted = {
+        each.person_id: Able(each.person, each.on_behalf_of)
+        for each in promotion.reviews.all()
+        if each.voided_at is None
+    }
+    could = [each for each in able if each.voter.teams & set(row.requirement.teams)]
+    return RequirementRow(
+        teams=team_words(row.requirement.teams),
+        count=row.requirement.count,
+        approved=[counted[id_] for id_ in row.counted if id_ in counted],
+        missing=row.missing,
+        could=could if row.missing else [],
+    )
+
+
+def _notes(promotion: Promotion, judgement: Judgement, able: list[Able]) -> list[str]:
+    terms = judgement.terms
+    notes = [f"More is asked because {why}." for why in terms.because]
+    if promotion.overridden_by is not None:
+        notes.append(f"{promotion.overridden_by} broke the glass: {promotion.override_reason}")
+    if promotion.run_at:
+        notes.append(f"Scheduled: it runs {in_zone(promotion.run_at, promotion.run_zone)}.")
+    if not promotion.is_pending:
+        return notes
+    if terms.automatic:
+        notes.append(AUTOMATIC)
+    if terms.checklist:
+        notes.append(f"Whoever approves ticks: {'; '.join(terms.checklist)}.")
+    if terms.comment_required:
+        notes.append("Whoever approves says why.")
+    if stuck := stuck_rows(judgement.case, able):
+        rows = listed([f"{row.count} of {row.words}" for row in stuck])
+        notes.append(
+            f"As things stand this can never be approved: there are not enough people left for {rows}. "
+            "Have a member added, or cancel it."
+        )
+    if (reminded := reminds_at(promotion)) and any(row.missing for row in judgement.decision.rows):
+        notes.append(f"Those missing are reminded {day_and_time(reminded)}.")
+    if escalation := escalates_at(promotion):
+        notes.append(f"It is escalated to {escalation[1]} {day_and_time(escalation[0])}.")
+    if _policy_changed(promotion):
+        notes.append(POLICY_CHANGED)
+    return notes
 
 
 def _policy_changed(promotion: Promotion) -> bool:
     """Compared as policies, so that a snapshot of an older release does not seem to differ."""
     try:
         return Policy.from_data(promotion.policy) != Policy.from_data(promotion.target.policy)
-    except (KeyError, TypeError, ValueError):
+    except NOT_A_POLICY:
         return False  # that it cannot be read blocks it already, and says so
 
 
-def _why_not(promotion: Promotion, person: Person) -> str:
+def _why_not(promotion: Promotion, judgement: Judgement, person: Person, now: datetime) -> str:
     """Why this person cannot review now, or an empty text."""
     if not promotion.is_pending:
         return f"There is nothing to decide any more: {promotion.get_status_display().lower()}."
-    reason = why_not_counting(case_of(promotion), person)
-    if reason is not None:
-        return reason[1]
-    earlier = promotion.reviews.filter(person=person, voided_at=None).first()
+    found = decider(judgement.case, person, now)
+    if found.code:
+        return found.sentence
+    reviews = [each for each in promotion.reviews.all() if each.voided_at is None]
+    earlier = next((each for each in reviews if each.person_id == person.pk), None)
     if earlier is not None:
         done = "approved" if earlier.verdict == Verdict.APPROVE else "rejected"
         return f"You have {done} it already; one person counts once."

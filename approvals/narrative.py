@@ -32,13 +32,26 @@ KINDS: dict[str, Kind] = {
         "Superseded: v{by_version} was asked for instead", "replace", "attention"
     ),
     "promotion.approved": Kind(
-        "{model} v{version} was approved for {environment}", "badge-check", "good"
+        "{model} v{version} was approved for {environment}{how}", "badge-check", "good"
     ),
     "promotion.rejected": Kind("Rejected: {reason}", "circle-x", "bad"),
     "promotion.cancelled": Kind("{actor} cancelled the request", "ban"),
+    "promotion.overridden": Kind(
+        "{actor} broke the glass for {model} v{version} in {environment}: {reason}{over}",
+        "siren",
+        "bad",
+    ),
+    "promotion.scheduled": Kind("{actor} set its time: it runs {when}", "calendar-clock"),
+    "promotion.unscheduled": Kind(
+        "{actor} took its time back: it runs as soon as it is approved", "calendar-x"
+    ),
+    "promotion.reminded": Kind("{people} were reminded: {missing} must approve", "bell"),
+    "promotion.escalated": Kind(
+        "Escalated to {team}{named}: {missing} must approve", "bell-ring", "attention"
+    ),
     "promotion.expired": Kind("Expired: nobody settled it in time", "timer-off", "attention"),
-    "review.approved": Kind("{actor} approved", "thumbs-up", "good"),
-    "review.rejected": Kind("{actor} rejected", "thumbs-down", "bad"),
+    "review.approved": Kind("{actor} approved{for_whom}", "thumbs-up", "good"),
+    "review.rejected": Kind("{actor} rejected{for_whom}", "thumbs-down", "bad"),
     "review.withdrawn": Kind("{actor} withdrew their review", "undo", "attention"),
     "deployment.dispatching": Kind("The workflow {workflow} is being started", "rocket"),
     "deployment.started": Kind("The workflow run started", "play"),
@@ -60,6 +73,24 @@ KINDS: dict[str, Kind] = {
     "registry.alias_set": Kind("MLflow's alias {alias} now points to v{version}{was}", "tag"),
     "target.locked": Kind("{actor} locked {model} in {environment}: {reason}", "lock", "bad"),
     "target.unlocked": Kind("{actor} unlocked {model} in {environment}: {reason}", "lock-open"),
+    "target.held": Kind(
+        "{model} in {environment} is on hold: nothing is approved automatically. {reason}",
+        "pause",
+        "attention",
+    ),
+    "target.resumed": Kind(
+        "{actor} ended the hold of {model} in {environment}: {reason}", "circle-play"
+    ),
+    "environment.frozen": Kind(
+        "{actor} froze {environment} until {until}: {reason}", "snowflake", "bad"
+    ),
+    "environment.unfrozen": Kind("{actor} lifted the freeze of {environment}: {reason}", "sun"),
+    "delegation.given": Kind(
+        "{actor} handed their approvals to {delegate} until {until}", "user-round-plus", "attention"
+    ),
+    "delegation.ended": Kind(
+        "{actor} took their approvals back from {delegate}", "user-round-minus"
+    ),
     "version.quarantined": Kind(
         "{actor} quarantined {model} v{version}: {reason}", "shield-alert", "bad"
     ),
@@ -92,7 +123,13 @@ def sentence_of(event: Event) -> str:
         "kind": event.kind,
         "actor": str(event.actor) if event.actor else "Countersign",
         "model": event.target.model.name if event.target else event.data.get("model", ""),
-        "environment": event.target.environment.name if event.target else "",
+        "environment": event.target.environment.name
+        if event.target
+        else event.data.get("environment", ""),
+        "how": " automatically: every gate passes" if event.data.get("automatic") else "",
+        "over": _over(event.data),
+        "named": f" ({event.data['people']})" if event.data.get("people") else "",
+        "for_whom": f" for {event.data['on_behalf_of']}" if event.data.get("on_behalf_of") else "",
         "differences": listed(event.data.get("differences", [])),
         "voided": _voided(event.data.get("voided", [])),
         "instead": f" instead of v{event.data['former']}" if event.data.get("former") else "",
@@ -107,6 +144,13 @@ class _Tolerant(dict[str, Any]):
 
     def __missing__(self, key: str) -> str:
         return "–"
+
+
+def _over(data: dict[str, Any]) -> str:
+    """What somebody who broke the glass went over."""
+    missing = [f"{each} missing" for each in data.get("missing", [])]
+    clauses = [*missing, *(each.rstrip(".") for each in data.get("over", []))]
+    return f" (over: {'; '.join(clauses)})" if clauses else ""
 
 
 def _voided(names: list[str]) -> str:

@@ -1,7 +1,7 @@
 """The decision, as a pure function: rows in, verdict and reasons out. No ORM, no clock, no request.
 
-A policy asks for rows of *teams × count*. A person counts once, for one row; who counts where is
-a bipartite matching, so the order of votes never matters and one more approval never un-approves.
+A policy (:mod:`approvals.rules`) asks for rows of *teams × count*. A person counts once, for one row; who counts
+where is a bipartite matching, so the order of votes never matters and one more approval never un-approves.
 """
 
 from __future__ import annotations
@@ -10,8 +10,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from approvals import gates
-from approvals.gates import Gate
 from approvals.states import Verdict
 
 
@@ -26,73 +24,41 @@ class Requirement:
         """The row as JSON-able data, for snapshots and seals."""
         return {"teams": list(self.teams), "count": self.count}
 
-
-@dataclass(frozen=True)
-class Policy:
-    """Who must approve at a target, by kind of promotion, within which time (seconds), and which gates a
-    promotion has to pass."""
-
-    promote: tuple[Requirement, ...]
-    rollback: tuple[Requirement, ...]
-    rollback_requester_may_approve: bool
-    requesters: tuple[str, ...]
-    expires_after: int
-    grant_lapses_after: int
-    gates: tuple[Gate, ...] = ()
-    trainer_may_approve: bool = True
-
-    def as_data(self) -> dict[str, Any]:
-        """The policy as JSON-able data; :meth:`from_data` is its inverse."""
-        return {
-            "promote": [row.as_data() for row in self.promote],
-            "rollback": [row.as_data() for row in self.rollback],
-            "rollback_requester_may_approve": self.rollback_requester_may_approve,
-            "requesters": list(self.requesters),
-            "expires_after": self.expires_after,
-            "grant_lapses_after": self.grant_lapses_after,
-            "gates": [gates.as_data(gate) for gate in self.gates],
-            "trainer_may_approve": self.trainer_may_approve,
-        }
+    @property
+    def words(self) -> str:
+        """``risk`` or ``risk or ml-leads``."""
+        return " or ".join(self.teams)
 
     @classmethod
-    def from_data(cls, data: Mapping[str, Any]) -> Policy:
-        """Read a snapshot. Raises KeyError, TypeError or ValueError for anything unreadable: the callers
-        then treat the promotion as blocked, never as free."""
-
-        def rows(items: Sequence[Mapping[str, Any]]) -> tuple[Requirement, ...]:
-            return tuple(Requirement(tuple(item["teams"]), int(item["count"])) for item in items)
-
-        return cls(
-            promote=rows(data["promote"]),
-            rollback=rows(data["rollback"]),
-            rollback_requester_may_approve=bool(data["rollback_requester_may_approve"]),
-            requesters=tuple(data["requesters"]),
-            expires_after=int(data["expires_after"]),
-            grant_lapses_after=int(data["grant_lapses_after"]),
-            # Snapshots of older releases have neither.
-            gates=tuple(gates.from_data(item) for item in data.get("gates", ())),
-            trainer_may_approve=bool(data.get("trainer_may_approve", True)),
-        )
-
-    def requirements(self, *, rollback: bool) -> tuple[Requirement, ...]:
-        """The rows that apply to this kind of promotion."""
-        return self.rollback if rollback else self.promote
-
-    def gates_for(self, *, rollback: bool) -> tuple[Gate, ...]:
-        """The gates of this kind of promotion. A rollback has none: it has its preflight, and must be quick."""
-        return () if rollback else self.gates
+    def rows(cls, items: Sequence[Mapping[str, Any]]) -> tuple[Requirement, ...]:
+        """The inverse of :meth:`as_data`, for a list. Raises KeyError, TypeError or ValueError."""
+        rows = tuple(cls(tuple(item["teams"]), int(item["count"])) for item in items)
+        if any(row.count < 1 or not row.teams for row in rows):
+            raise ValueError("a row that asks for nobody")
+        return rows
 
 
 @dataclass(frozen=True)
 class Voter:
     """A person as the policy sees them. ``names`` are those by which a registry may know them (user name,
-    address), in lower case."""
+    address), in lower case. ``for_id``: the colleague on whose behalf they act, whose teams these then are."""
 
     id: int
     teams: frozenset[str]
     is_active: bool = True
     is_machine: bool = False
     names: frozenset[str] = frozenset()
+    for_id: int | None = None
+
+    @property
+    def ids(self) -> frozenset[int]:
+        """The people behind this vote."""
+        return frozenset({self.id, self.authority})
+
+    @property
+    def authority(self) -> int:
+        """Whose approval it is: it counts once, whoever gives it."""
+        return self.id if self.for_id is None else self.for_id
 
 
 @dataclass(frozen=True)
@@ -107,7 +73,9 @@ class Vote:
 @dataclass(frozen=True)
 class Case:
     """Everything that a decision depends on. ``barred_trainer`` is the name, in lower case, of whoever trained the
-    version, where the policy says that they do not count; else empty."""
+    version, where the policy says that they do not count; else empty. ``blockers`` are what stands in the way
+    whoever approves: the gates that do not pass, and problems with the facts. ``automatic``: the policy asks for
+    nobody, and says so."""
 
     requirements: tuple[Requirement, ...]
     requester_id: int
@@ -116,6 +84,7 @@ class Case:
     requester_may_approve: bool = False
     blockers: tuple[str, ...] = ()
     barred_trainer: str = ""
+    automatic: bool = False
 
 
 @dataclass(frozen=True)
@@ -150,7 +119,7 @@ def whose_vote_counts(case: Case, voter: Voter) -> str | None:
         return "inactive"
     if voter.is_machine:
         return "machine"
-    if voter.id == case.requester_id and not case.requester_may_approve:
+    if case.requester_id in voter.ids and not (case.requester_may_approve and voter.for_id is None):
         return "requester"
     if case.barred_trainer and case.barred_trainer in voter.names:
         return "trainer"
@@ -187,21 +156,15 @@ def assign(requirements: Sequence[Requirement], voters: Sequence[Voter]) -> list
 
 
 def decide(case: Case) -> Decision:
-    """Settle a case. Fails closed: no seal, no requirement or any blocker means ``pending``.
+    """Settle a case. Fails closed: no seal, no requirement (unless automatic) or any blocker means ``pending``.
 
-    One counting rejection settles it; approval needs every row filled by people who saw the
-    seal in force.
+    One counting rejection settles it; approval needs every row filled by people who saw the seal in force.
     """
     counting = [vote for vote in case.votes if whose_vote_counts(case, vote.voter) is None]
     rejected_by = tuple(
         sorted(vote.voter.id for vote in counting if vote.verdict == Verdict.REJECT)
     )
-    approvers = {
-        vote.voter.id: vote.voter
-        for vote in counting
-        if vote.verdict == Verdict.APPROVE and vote.seal == case.seal and case.seal
-    }
-    seats = assign(case.requirements, list(approvers.values()))
+    seats = assign(case.requirements, _distinct(case, counting))
     rows = tuple(
         Row(requirement, tuple(ids))
         for requirement, ids in zip(case.requirements, seats, strict=True)
@@ -209,7 +172,7 @@ def decide(case: Case) -> Decision:
     blockers = list(case.blockers)
     if not case.seal:
         blockers.append("The facts are not sealed yet.")
-    if not sum(row.count for row in case.requirements):
+    if not case.requirements and not case.automatic:
         blockers.append("No approver is required by the policy, which is not allowed.")
     if rejected_by:
         verdict = "rejected"
@@ -218,6 +181,20 @@ def decide(case: Case) -> Decision:
     else:
         verdict = "approved"
     return Decision(verdict, rows, rejected_by, tuple(blockers))
+
+
+def _distinct(case: Case, votes: Sequence[Vote]) -> list[Voter]:
+    """The approvers who saw the seal in force; nobody's authority counts twice, their own vote before one that
+    a colleague gave for them. Both carry the same teams, so one more approval never takes anything away."""
+    found: dict[int, Voter] = {}
+    approving = (
+        vote.voter
+        for vote in votes
+        if vote.verdict == Verdict.APPROVE and vote.seal == case.seal and case.seal
+    )
+    for voter in sorted(approving, key=lambda each: (each.for_id is not None, each.id)):
+        found.setdefault(voter.authority, voter)
+    return list(found.values())
 
 
 def unmeetable(requirements: Sequence[Requirement], voters: Sequence[Voter]) -> list[Requirement]:

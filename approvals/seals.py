@@ -69,7 +69,11 @@ NAMES: dict[tuple[str, ...], str] = {
     ("workflow", "ref"): "the workflow's ref",
     ("workflow", "file_digest"): "the workflow file",
     ("workflow", "inputs"): "the workflow's inputs",
-    ("policy", "requirements"): "the policy",
+    ("policy", "requirements"): "the approvals that the policy asks for",
+    ("policy", "because"): "why the policy asks for more",
+    ("policy", "checklist"): "the policy's checklist",
+    ("policy", "comment_required"): "whether the policy asks for a comment",
+    ("policy", "automatic"): "whether the policy approves automatically",
     ("policy", "gates"): "the policy's gates",
 }
 

@@ -48,9 +48,10 @@ class EffectStatus(TextChoices):
 
 
 class RestrictionKind(TextChoices):
-    """What a person closes: a target for everything, or a version everywhere."""
+    """What is closed: a target for everything, a target for automation alone, or a version everywhere."""
 
     LOCK = "lock", "Lock"
+    HOLD = "hold", "Hold"
     QUARANTINE = "quarantine", "Quarantine"
 
 

@@ -72,7 +72,8 @@ def approvals() -> None:
 
 def policy() -> None:
     """The pure function beside reading what it needs."""
-    from approvals.policies import Case, Policy, Requirement, Vote, Voter, decide
+    from approvals.policies import Case, Requirement, Vote, Voter, decide
+    from approvals.rules import Policy
 
     rules = Policy(
         promote=(Requirement(("leads",), 2), Requirement(("risk",))),

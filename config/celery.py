@@ -47,7 +47,7 @@ app.conf.update(
         for name, seconds in {
             "deliver_effects": settings.TICK_SECONDS,
             "poll": settings.TICK_SECONDS,
-            "close_overdue": 15.0,
+            "look_after": 5.0,
             "heartbeat": 10.0,
         }.items()
     },

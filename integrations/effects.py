@@ -79,10 +79,11 @@ def _deployment(effect: Effect) -> Deployment:
 
 
 def _fire(deployment: Deployment, again_after: int) -> None:
-    waits = services.waits_for(deployment_id=deployment.pk)
-    if waits:
-        services.note_delivery(deployment_id=deployment.pk, detail=waits)
-        raise Later(waits, QUEUE_EVERY_SECONDS)
+    try:
+        services.refuse_too_early(deployment_id=deployment.pk)
+    except NotYet as wait:
+        services.note_delivery(deployment_id=deployment.pk, detail=str(wait))
+        raise _later(wait) from wait
     try:
         observed = observe(deployment.target, deployment.version.number)
         # A database restored from a backup may have forgotten that this grant was spent.
@@ -95,8 +96,8 @@ def _fire(deployment: Deployment, again_after: int) -> None:
         order = services.begin_dispatch(
             deployment_id=deployment.pk, observed=observed, again_after=again_after
         )
-    except NotYet as error:
-        raise Later(str(error), QUEUE_EVERY_SECONDS) from error
+    except NotYet as wait:
+        raise _later(wait) from wait
     if order is None:
         return
     try:
@@ -111,6 +112,14 @@ def _fire(deployment: Deployment, again_after: int) -> None:
         _still_looking(deployment, str(error))
     else:
         services.record_dispatched(deployment_id=deployment.pk, run_id=run.run_id, url=run.url)
+
+
+def _later(wait: NotYet) -> Later:
+    """Look again soon; for a time that is known, when it comes, or in a minute in case it is moved."""
+    seconds = QUEUE_EVERY_SECONDS
+    if wait.until is not None:
+        seconds = min(max((wait.until - timezone.now()).total_seconds(), seconds), 60.0)
+    return Later(str(wait), seconds)
 
 
 def _still_looking(deployment: Deployment, why: str) -> None:
@@ -179,10 +188,18 @@ def announce(effect: Effect) -> None:
     deliver(effect.promotion_id, attempts=effect.attempts)
 
 
+def notify(effect: Effect) -> None:
+    """Write below the promotion's Slack message, with mentions."""
+    from integrations.slack.announce import reply
+
+    reply(effect.promotion_id, effect.payload)
+
+
 HANDLERS: dict[str, Handler] = {
     EffectKind.GATHER_FACTS: gather_facts,
     EffectKind.DISPATCH: dispatch,
     EffectKind.LOOK_UP: look_up,
     EffectKind.SET_ALIAS: set_alias,
     EffectKind.ANNOUNCE: announce,
+    EffectKind.NOTIFY: notify,
 }

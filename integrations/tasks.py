@@ -28,9 +28,11 @@ def poll() -> None:
 
 
 @shared_task
-def close_overdue() -> None:
-    """Expire and lapse what ran out of time."""
+def look_after() -> None:
+    """What time alone brings about: expire, lapse, approve automatically, remind, escalate."""
     services.close_overdue()
+    services.approve_due()
+    services.remind_due()
 
 
 @worker_ready.connect

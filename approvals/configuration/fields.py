@@ -33,10 +33,10 @@ WorkflowFile = Annotated[str, Field(pattern=r"^[\w.-]+\.ya?ml$", max_length=255)
 
 
 # Lengths are the database's; control characters would break pages, messages and PostgreSQL itself.
-_PLAIN = r"^[^\x00-\x1f\x7f]*$"
-Name = Annotated[str, Field(pattern=_PLAIN, max_length=150)]
-Label = Annotated[str, Field(pattern=_PLAIN, max_length=200)]
-Line = Annotated[str, Field(pattern=_PLAIN, max_length=255)]
+PLAIN = r"^[^\x00-\x1f\x7f]*$"
+Name = Annotated[str, Field(pattern=PLAIN, max_length=150)]
+Label = Annotated[str, Field(pattern=PLAIN, max_length=200)]
+Line = Annotated[str, Field(pattern=PLAIN, max_length=255)]
 # A model's name is part of addresses; MLflow refuses / and : as well.
 ModelName = Annotated[str, Field(pattern=r"^[^/:\x00-\x1f\x7f]{1,255}$")]
 # Slack's ids and names of channels.

@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from approvals.configuration.problems import problems_of
 from approvals.configuration.schema import Configuration
 
 MAX_BYTES = 1_000_000
@@ -84,7 +85,7 @@ def load(path: Path) -> Loaded:
             _problem(path, root, each["loc"], _sentence(dict(each))) for each in error.errors()
         ]
     else:
-        problems = [_problem(path, root, loc, text) for loc, text in configuration.problems()]
+        problems = [_problem(path, root, loc, text) for loc, text in problems_of(configuration)]
     if problems:
         raise ConfigurationError(list(dict.fromkeys(problems)))
     return Loaded(configuration, hashlib.sha256(raw).hexdigest())

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, Literal
 
 from pydantic import Field
 
+from approvals.calendar import Window
 from approvals.configuration.fields import (
     Alias,
     Channel,
@@ -22,9 +23,17 @@ from approvals.configuration.fields import (
     Username,
     WorkflowFile,
 )
-from approvals.configuration.rules import ApprovalRow, RollbackConfig, Rules
-from approvals.gates import AgainstLive, LiveIn, RunsGreen
-from approvals.policies import Policy, Requirement, Voter, unmeetable
+from approvals.configuration.rules import (
+    ApprovalRow,
+    EscalationConfig,
+    FreezeConfig,
+    OverrideConfig,
+    RollbackConfig,
+    RuleConfig,
+    Rules,
+)
+from approvals.policies import Requirement, Voter
+from approvals.rules import Policy
 from approvals.states import WorkflowKind
 
 
@@ -84,6 +93,10 @@ class SlackConfig(Strict):
     channel: Channel
 
 
+# (path of the key, sentence)
+Problem = tuple[tuple[str | int, ...], str]
+
+
 class Configuration(Strict):
     """The whole file."""
 
@@ -92,6 +105,8 @@ class Configuration(Strict):
     teams: dict[Slug, TeamConfig] = Field(min_length=1)
     repositories: dict[Repository, RepositoryConfig] = Field(default_factory=dict)
     models: dict[ModelName, ModelConfig] = Field(min_length=1)
+    rules: list[RuleConfig] = Field(default_factory=list)
+    freezes: list[FreezeConfig] = Field(default_factory=list)
     slack: SlackConfig | None = None
 
     def environments_of(self, model: ModelConfig) -> list[EnvironmentConfig]:
@@ -99,32 +114,56 @@ class Configuration(Strict):
         wanted = model.environments
         return [each for each in self.environments if wanted is None or each.name in wanted]
 
-    def policy_of(
-        self, model: ModelConfig, environment: EnvironmentConfig, own: Rules | None
-    ) -> Policy:
-        """The policy in force: the model's own rules where it has any, else the environment's."""
+    def policy_of(self, name: str, environment: EnvironmentConfig) -> Policy:
+        """The policy in force at a target: the model's own rules where it has any, else the environment's, and
+        the conditional rules that can apply there."""
+        model = self.models[name]
+        own = (model.environments or {}).get(environment.name)
         layers = [layer for layer in (own, environment) if layer is not None]
 
-        def first(name: str) -> Any:
-            return next((v for layer in layers if (v := getattr(layer, name)) is not None), None)
+        def first(key: str, default: Any = None) -> Any:
+            return next((v for layer in layers if (v := getattr(layer, key)) is not None), default)
 
-        promote = tuple(Requirement(row.teams, row.count) for row in first("approvals") or ())
-        rollback: RollbackConfig = first("rollback") or RollbackConfig()
+        def seconds(key: str, default: timedelta) -> int:
+            return int(first(key, default).total_seconds())
+
+        says = next((each for each in layers if each.says_who_approves), Rules())
+        promote = _rows(says.approvals or [])
+        rollback: RollbackConfig = first("rollback", RollbackConfig())
         any_approver = Requirement(tuple(sorted({team for row in promote for team in row.teams})))
+        override: OverrideConfig | None = first("override")
+        escalate: EscalationConfig | None = first("escalate")
         return Policy(
             promote=promote,
-            rollback=tuple(Requirement(row.teams, row.count) for row in rollback.approvals)
-            if rollback.approvals
-            else (any_approver,),
+            rollback=_rows(rollback.approvals or []) or ((any_approver,) if promote else ()),
             rollback_requester_may_approve=rollback.requester_may_approve,
-            requesters=tuple(first("requesters") or sorted(self.teams)),
-            expires_after=int((first("expires_after") or timedelta(days=7)).total_seconds()),
-            grant_lapses_after=int(
-                (first("grant_lapses_after") or timedelta(days=1)).total_seconds()
-            ),
+            requesters=tuple(first("requesters", sorted(self.teams))),
+            expires_after=seconds("expires_after", timedelta(days=7)),
+            grant_lapses_after=seconds("grant_lapses_after", timedelta(days=1)),
             trainer_may_approve=first("trainer_may_approve") is not False,
-            gates=tuple(g for each in first("gates") or () for g in each.gates(model.metrics)),
+            gates=tuple(g for each in first("gates", []) for g in each.gates(model.metrics)),
+            automatic=says.automatic is True,
+            rules=tuple(
+                rule.rule(model.metrics)
+                for rule in self.rules
+                if rule.when.covers(name, environment.name)
+            ),
+            checklist=tuple(first("checklist", [])),
+            comment_required=first("comment_required") is True,
+            override_team=override.team if override else "",
+            override_by_requester=bool(override and override.requester_may),
+            remind_after=seconds("remind_every", timedelta()),
+            escalate_after=int(escalate.after.total_seconds()) if escalate else 0,
+            escalate_to=escalate.to if escalate else "",
         )
+
+    def freezes_of(self, name: str, environment: str) -> list[Window]:
+        """The recurring freezes of a target."""
+        return [
+            each.window()
+            for each in self.freezes
+            if environment in each.environments and (each.models is None or name in each.models)
+        ]
 
     def voters(self) -> list[Voter]:
         """The members of all teams as the policy sees them, machine accounts left out."""
@@ -139,140 +178,6 @@ class Configuration(Strict):
             if name not in machines
         ]
 
-    def problems(self) -> list[tuple[tuple[str | int, ...], str]]:
-        """What no single key can tell: (path, sentence) of every reference that leads nowhere and
-        every quorum that nobody could fill."""
-        found: list[tuple[tuple[str | int, ...], str]] = []
-        names = [each.name for each in self.environments]
-        for index, environment in enumerate(self.environments):
-            if names.index(environment.name) != index:
-                found.append(
-                    (("environments", index, "name"), f"{environment.name!r} is named twice")
-                )
-            found += self._problems_of_rules(environment, ("environments", index))
-        registered: dict[str, str] = {}
-        for name, model in self.models.items():
-            found += self._problems_of_model(name, model, names)
-            other = registered.setdefault(model.registry_name or name, name)
-            if other != name:
-                found.append(
-                    (("models", name), f"it is the same registered model in MLflow as {other!r}")
-                )
-        return found
 
-    def _problems_of_model(
-        self, name: str, model: ModelConfig, names: list[str]
-    ) -> list[tuple[tuple[str | int, ...], str]]:
-        found: list[tuple[tuple[str | int, ...], str]] = []
-        repository = self.repositories.get(model.repository)
-        if repository is None:
-            return [
-                (
-                    ("models", name, "repository"),
-                    f"{model.repository!r} is not among 'repositories'; add it there with its workflows",
-                )
-            ]
-        if model.environments is not None:
-            for key, own in model.environments.items():
-                if key not in names:
-                    found.append(
-                        (
-                            ("models", name, "environments", key),
-                            f"no environment is called {key!r}; there are {', '.join(names)}",
-                        )
-                    )
-                if own is not None:
-                    found += self._problems_of_rules(own, ("models", name, "environments", key))
-        aliases: dict[str, str] = {}
-        for environment in self.environments_of(model):
-            own = (model.environments or {}).get(environment.name)
-            path: tuple[str | int, ...] = ("models", name)
-            workflow = (own and own.workflow) or model.workflow
-            if repository.workflows.get(workflow) != WorkflowKind.DEPLOY:
-                found.append(
-                    (
-                        (*path, "workflow"),
-                        f"{workflow!r} is not listed as a deploy workflow of {model.repository}",
-                    )
-                )
-            alias = (own and own.alias) or environment.alias
-            if alias and aliases.setdefault(alias, environment.name) != environment.name:
-                found.append(
-                    (
-                        path,
-                        f"{aliases[alias]} and {environment.name} share the alias {alias!r}; each "
-                        "needs its own",
-                    )
-                )
-            policy = self.policy_of(model, environment, own)
-            found += [
-                ((*path, "environments", environment.name, "gates"), problem)
-                for problem in self._problems_of_gates(model, environment.name, policy)
-            ]
-            if not policy.promote:
-                found.append(
-                    (path, f"nobody has to approve {environment.name}; give it 'approvals'")
-                )
-            if len({**model.inputs, **(own.inputs if own else {})}) > 20:
-                found.append(
-                    (path, "GitHub allows 25 inputs and five are Countersign's: at most 20")
-                )
-        return found
-
-    def _problems_of_gates(
-        self, model: ModelConfig, environment: str, policy: Policy
-    ) -> Iterator[str]:
-        """What could never pass, or not be judged."""
-        chain = [each.name for each in self.environments_of(model)]
-        before = chain[: chain.index(environment)]
-        kinds = set(self.repositories[model.repository].workflows.values())
-        for gate in policy.gates:
-            if isinstance(gate, AgainstLive) and not gate.better:
-                yield (
-                    f"{gate.metric} is compared with the live version in {environment}, but the model's "
-                    "'metrics' do not say whether higher or lower is better"
-                )
-            if isinstance(gate, LiveIn) and gate.environment not in before:
-                yield (
-                    f"the model does not pass through {gate.environment!r} before {environment}, so "
-                    "'live_in' could never pass"
-                )
-            if isinstance(gate, RunsGreen) and gate.runs not in kinds:
-                yield f"{model.repository} lists no {gate.runs} workflow, so 'runs' could never pass"
-
-    def _problems_of_rules(
-        self, rules: Rules, path: tuple[str | int, ...]
-    ) -> list[tuple[tuple[str | int, ...], str]]:
-        found: list[tuple[tuple[str | int, ...], str]] = []
-        known = ", ".join(sorted(self.teams))
-        lists: list[tuple[tuple[str, ...], list[ApprovalRow]]] = [
-            (("approvals",), rules.approvals or [])
-        ]
-        if rules.rollback is not None:
-            lists.append((("rollback", "approvals"), rules.rollback.approvals or []))
-        for slug in rules.requesters or []:
-            if slug not in self.teams:
-                found.append(
-                    ((*path, "requesters"), f"no team is called {slug!r}; there are {known}")
-                )
-        for keys, rows in lists:
-            unknown = [
-                ((*path, *keys, i), f"no team is called {team!r}; there are {known}")
-                for i, row in enumerate(rows)
-                for team in row.teams
-                if team not in self.teams
-            ]
-            found += unknown
-            if unknown:
-                continue
-            requirements = [Requirement(row.teams, row.count) for row in rows]
-            for row in unmeetable(requirements, self.voters()):
-                teams = " or ".join(row.teams)
-                found.append(
-                    (
-                        (*path, *keys, requirements.index(row)),
-                        f"{row.count} of {teams} can never be reached: one person counts once, and "
-                        "machine accounts never count; add members or ask for fewer",
-                    )
-                )
-        return found
+def _rows(rows: Sequence[ApprovalRow]) -> tuple[Requirement, ...]:
+    return tuple(Requirement(row.teams, row.count) for row in rows)

@@ -12,14 +12,16 @@ from approvals.models.decisions import Promotion, Review
 from approvals.models.delivery import Deployment
 from approvals.models.history import Event
 from approvals.models.outbox import Effect, InboundDelivery
-from approvals.models.people import Membership, Person, Team
-from approvals.models.restrictions import Restriction
+from approvals.models.people import Delegation, Membership, Person, Team
+from approvals.models.restrictions import Freeze, Restriction
 
 __all__ = [
+    "Delegation",
     "Deployment",
     "Effect",
     "Environment",
     "Event",
+    "Freeze",
     "InboundDelivery",
     "Membership",
     "ModelVersion",

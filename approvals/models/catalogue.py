@@ -141,7 +141,10 @@ class Target(models.Model):
         max_length=255, blank=True, help_text="MLflow alias of the live version."
     )
     channel = models.CharField(max_length=100, blank=True, help_text="Slack channel id.")
-    policy = models.JSONField(default=dict, help_text="approvals.policies.Policy as data.")
+    policy = models.JSONField(default=dict, help_text="approvals.rules.Policy as data.")
+    freezes: models.JSONField[list[dict[str, Any]], list[dict[str, Any]]] = models.JSONField(
+        default=list, blank=True, help_text="Recurring freezes: approvals.calendar.Window as data."
+    )
     is_active = models.BooleanField(default=True)
     live_version = models.ForeignKey(
         ModelVersion, null=True, blank=True, on_delete=models.PROTECT, related_name="live_at"

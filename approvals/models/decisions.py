@@ -62,6 +62,23 @@ class Promotion(models.Model):
     )
     grant_lapses_at = models.DateTimeField(null=True, blank=True)
     grant_spent_at = models.DateTimeField(null=True, blank=True)
+    run_at = models.DateTimeField(
+        null=True, blank=True, help_text="Not dispatched before; none: as soon as approved."
+    )
+    run_zone = models.CharField(
+        max_length=64, blank=True, help_text="The time zone in which people speak of run_at."
+    )
+    overridden_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="overrides",
+        help_text="Who broke the glass, for ever.",
+    )
+    override_reason = models.TextField(blank=True)
+    reminded_at = models.DateTimeField(null=True, blank=True)
+    escalated_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         ordering = ["-requested_at", "-id"]
@@ -79,6 +96,14 @@ class Promotion(models.Model):
             models.CheckConstraint(
                 condition=~Q(status=PromotionStatus.APPROVED) | ~Q(seal=""),
                 name="approved_only_when_sealed",
+            ),
+            models.CheckConstraint(
+                condition=Q(overridden_by=None, override_reason="")
+                | (
+                    Q(overridden_by__isnull=False, status=PromotionStatus.APPROVED)
+                    & ~Q(override_reason="")
+                ),
+                name="override_has_a_person_and_a_reason",
             ),
         ]
         indexes = [models.Index(fields=["status", "expires_at"], name="promotion_due")]
@@ -119,6 +144,17 @@ class Review(models.Model):
     seal = models.CharField(max_length=64)
     via = models.CharField(max_length=10, choices=Via.choices)
     comment = models.TextField(blank=True)
+    on_behalf_of = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="reviews_by_delegates",
+        help_text="The colleague whose approval this is, by delegation.",
+    )
+    ticked: models.JSONField[list[str], list[str]] = models.JSONField(
+        default=list, blank=True, help_text="The items of the checklist that the person ticked."
+    )
     created_at = models.DateTimeField()
     voided_at = models.DateTimeField(
         null=True, blank=True, help_text="Since when it no longer counts."
@@ -136,7 +172,17 @@ class Review(models.Model):
                 condition=Q(voided_at=None),
                 name="one_counting_review_per_person",
             ),
+            models.UniqueConstraint(
+                fields=["promotion", "on_behalf_of"],
+                condition=Q(voided_at=None, on_behalf_of__isnull=False),
+                name="one_counting_review_on_behalf_of_a_person",
+            ),
         ]
 
     def __str__(self) -> str:
         return f"{self.person}: {self.verdict} on promotion {self.promotion_id}"
+
+    @property
+    def by(self) -> str:
+        """``Dave Diaz``, or ``Dave Diaz for Bob Brandt``."""
+        return f"{self.person} for {self.on_behalf_of}" if self.on_behalf_of else str(self.person)

@@ -19,6 +19,7 @@ class EffectKind(models.TextChoices):
     LOOK_UP = "look_up", "Look an unconfirmed workflow run up"
     SET_ALIAS = "set_alias", "Write the live version to the registry"
     ANNOUNCE = "announce", "Bring the message up to date"
+    NOTIFY = "notify", "Tell people below the message"
 
 
 class Effect(models.Model):

@@ -47,6 +47,33 @@ class Team(models.Model):
         return self.name
 
 
+class Delegation(models.Model):
+    """``person``'s approvals go to ``delegate`` from ``begins_at`` until ``until``, or until it is ended."""
+
+    person = models.ForeignKey(Person, on_delete=models.PROTECT, related_name="delegations_given")
+    delegate = models.ForeignKey(Person, on_delete=models.PROTECT, related_name="delegations_held")
+    reason = models.TextField(blank=True)
+    begins_at = models.DateTimeField()
+    until = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-begins_at", "-id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["person"],
+                condition=models.Q(ended_at=None),
+                name="one_open_delegation_per_person",
+            ),
+            models.CheckConstraint(
+                condition=~models.Q(person=models.F("delegate")), name="delegated_to_somebody_else"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.person} to {self.delegate}"
+
+
 class Membership(models.Model):
     """One person in one team, as the configuration says."""
 

@@ -19,7 +19,7 @@ from approvals.models import (
     Target,
     WorkflowRun,
 )
-from approvals.policies import Policy
+from approvals.rules import Policy
 from approvals.selectors.standing import with_everything
 from approvals.services.cases import team_words
 from approvals.services.promotions import refuse_request

@@ -19,6 +19,7 @@ SERVICES = {
     EffectKind.LOOK_UP: "GitHub",
     EffectKind.SET_ALIAS: "MLflow",
     EffectKind.ANNOUNCE: "Slack",
+    EffectKind.NOTIFY: "Slack",
 }
 
 

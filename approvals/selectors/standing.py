@@ -6,14 +6,15 @@ many, from rows fetched together. The rules are the same pure policy's.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from django.db.models import Prefetch, QuerySet
+from django.db.models import QuerySet
+from django.utils import timezone
 
-from approvals.models import Person, Promotion, Review
+from approvals.models import Person, Promotion
 from approvals.policies import Voter, decide, whose_vote_counts
-from approvals.services.cases import case_of, team_words, voter
+from approvals.services.cases import case_of, counting_reviews, team_words, voters_of
 from approvals.states import PromotionStatus
 
 
@@ -39,19 +40,16 @@ def with_everything(promotions: QuerySet[Promotion]) -> QuerySet[Promotion]:
         "requester",
         "replaces",
         "deployment",
-    ).prefetch_related(
-        Prefetch(
-            "reviews",
-            Review.objects.select_related("person").prefetch_related("person__teams"),
-        )
-    )
+        "overridden_by",
+    ).prefetch_related(counting_reviews())
 
 
-def standing_of(promotion: Promotion, me: Voter) -> Standing:
-    """Where a promotion of :func:`with_everything` stands, for ``me``."""
+def standing_of(promotion: Promotion, me: Sequence[Voter]) -> Standing:
+    """Where a promotion of :func:`with_everything` stands, for ``me``: as myself and for colleagues."""
     case = case_of(promotion)
     decision = decide(case)
-    voted = any(vote.voter.id == me.id for vote in case.votes)
+    voted = any(vote.voter.id == me[0].id for vote in case.votes)
+    used = {vote.voter.authority for vote in case.votes}
     return Standing(
         promotion=promotion,
         needed=sum(row.requirement.count for row in decision.rows),
@@ -65,13 +63,15 @@ def standing_of(promotion: Promotion, me: Voter) -> Standing:
         may_act=promotion.is_pending
         and bool(promotion.seal)
         and not voted
-        and whose_vote_counts(case, me) is None,
+        and any(
+            whose_vote_counts(case, each) is None and each.authority not in used for each in me
+        ),
     )
 
 
 def standings(promotions: Iterable[Promotion], person: Person) -> list[Standing]:
     """Where each of these stands."""
-    me = voter(person)
+    me = voters_of(person, timezone.now())
     return [standing_of(each, me) for each in promotions]
 
 

@@ -17,8 +17,12 @@ PAGE = 50
 GROUPS: dict[str, tuple[str, tuple[str, ...]]] = {
     "promotions": ("Promotions and reviews", ("promotion.", "review.")),
     "deployments": ("Deployments", ("deployment.", "registry.")),
-    "restrictions": ("Locks and quarantines", ("target.", "version.")),
-    "configuration": ("Configuration and accounts", ("configuration.", "slack.")),
+    "restrictions": ("Freezes, locks, quarantines", ("environment.", "target.", "version.")),
+    "overrides": ("Broken glass", ("promotion.overridden",)),
+    "configuration": (
+        "Configuration and accounts",
+        ("configuration.", "slack.", "person.", "delegation."),
+    ),
 }
 
 

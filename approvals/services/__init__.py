@@ -4,7 +4,9 @@ Each verb takes ``actor`` and ``via`` explicitly, locks the target's row first, 
 state, event and effects in one transaction. A refusal is :class:`Refused`, and nothing is written.
 """
 
+from approvals.services.automatic import approve_automatically, approve_due
 from approvals.services.configuration import apply_configuration
+from approvals.services.delegations import delegate, end_delegation
 from approvals.services.delivery import (
     begin_dispatch,
     dispatch_again,
@@ -15,11 +17,13 @@ from approvals.services.delivery import (
     record_dispatch_refused,
     record_dispatched,
     record_unconfirmed,
+    refuse_too_early,
     stop_dispatch,
-    waits_for,
 )
 from approvals.services.facts import ObservedFacts, record_facts, record_facts_problem
+from approvals.services.freezes import freeze, unfreeze
 from approvals.services.outbox import retry_effect
+from approvals.services.overrides import override
 from approvals.services.people import set_active
 from approvals.services.promotions import (
     cancel,
@@ -36,9 +40,11 @@ from approvals.services.registry import (
     record_models,
     record_versions,
 )
-from approvals.services.restrictions import lock, quarantine, release, unlock
-from approvals.services.reviews import review, withdraw_review
+from approvals.services.reminders import remind_due
+from approvals.services.restrictions import lock, quarantine, release, resume, unlock
+from approvals.services.reviews import review, review_many, withdraw_review
 from approvals.services.runs import RunFacts, record_run, record_steps
+from approvals.services.schedules import schedule
 
 __all__ = [
     "ObservedFacts",
@@ -46,15 +52,21 @@ __all__ = [
     "RunFacts",
     "VersionFacts",
     "apply_configuration",
+    "approve_automatically",
+    "approve_due",
     "begin_dispatch",
     "cancel",
     "check_again",
     "close_overdue",
+    "delegate",
     "dispatch_again",
+    "end_delegation",
+    "freeze",
     "give_up",
     "lock",
     "look_again",
     "note_delivery",
+    "override",
     "postpone_dispatch",
     "quarantine",
     "record_absent_versions",
@@ -68,14 +80,19 @@ __all__ = [
     "record_steps",
     "record_unconfirmed",
     "record_versions",
+    "refuse_too_early",
     "release",
+    "remind_due",
     "request_promotion",
     "request_rollback",
+    "resume",
     "retry_effect",
     "review",
+    "review_many",
+    "schedule",
     "set_active",
     "stop_dispatch",
+    "unfreeze",
     "unlock",
-    "waits_for",
     "withdraw_review",
 ]

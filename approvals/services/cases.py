@@ -2,21 +2,56 @@
 
 from __future__ import annotations
 
-from approvals.models import ModelVersion, Person, Promotion
-from approvals.policies import Case, Policy, Vote, Voter, whose_vote_counts
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db.models import Prefetch
+
+from approvals.models import (
+    Delegation,
+    ModelVersion,
+    Person,
+    Promotion,
+    Review,
+    Target,
+)
+from approvals.policies import Case, Requirement, Vote, Voter, whose_vote_counts
+from approvals.rules import Policy, Situation, Terms
+from approvals.services.refusal import Refused
+from approvals.states import DeploymentStatus
 
 UNREADABLE = "The policy of this promotion cannot be read, so nobody can approve it."
+NOT_A_POLICY = (KeyError, TypeError, ValueError)
 
 
-def voter(person: Person) -> Voter:
-    """The person as the policy sees them."""
+def voter(person: Person, on_behalf_of: Person | None = None) -> Voter:
+    """The person as the policy sees them; acting for a colleague, with that colleague's teams."""
+    both = [person] if on_behalf_of is None else [person, on_behalf_of]
+    names = {name.lower() for each in both for name in (each.username, each.email) if name}
     return Voter(
         id=person.pk,
-        teams=frozenset(team.slug for team in person.teams.all()),
-        is_active=person.is_active,
-        is_machine=person.is_machine,
-        names=frozenset(name.lower() for name in (person.username, person.email) if name),
+        teams=frozenset(team.slug for team in both[-1].teams.all()),
+        is_active=all(each.is_active for each in both),
+        is_machine=any(each.is_machine for each in both),
+        names=frozenset(names),
+        for_id=on_behalf_of.pk if on_behalf_of else None,
     )
+
+
+def delegations_at(now: datetime, **about: Any) -> list[Delegation]:
+    """The delegations in force at ``now`` that match ``about``."""
+    found = Delegation.objects.filter(
+        ended_at=None, begins_at__lte=now, until__gt=now, **about
+    ).select_related("person", "delegate")
+    return list(found.prefetch_related("person__teams", "delegate__teams"))
+
+
+def voters_of(person: Person, now: datetime) -> list[Voter]:
+    """As whom this person may decide: as themselves, and for each colleague who delegated to them."""
+    lent = delegations_at(now, delegate=person)
+    return [voter(person), *(voter(person, each.person) for each in lent)]
 
 
 def barred_trainer(policy: Policy, version: ModelVersion, *, rollback: bool) -> str:
@@ -25,34 +60,72 @@ def barred_trainer(policy: Policy, version: ModelVersion, *, rollback: bool) -> 
     return "" if rollback or policy.trainer_may_approve else version.trained_by.strip().lower()
 
 
-def case_of(promotion: Promotion) -> Case:
-    """The case of a promotion, with its counting reviews. An unreadable policy blocks it."""
+def situation_of(
+    version: ModelVersion, target: Target, metrics: Mapping[str, str] | None = None
+) -> Situation:
+    """What the rules' conditions look at, as our rows have it now; ``metrics`` where they were read afresh."""
+    live = target.live_version
+    tags = {**target.model.tags, **version.tags}
+    return Situation(
+        metrics=version.metrics if metrics is None else metrics,
+        number=version.number,
+        tags={str(name): str(value) for name, value in tags.items()},
+        live_metrics=live.metrics if live else None,
+        live_number=live.number if live else None,
+        was_anything_live=target.deployments.filter(status=DeploymentStatus.SUCCEEDED).exists(),
+    )
+
+
+def terms_of(promotion: Promotion, policy: Policy) -> Terms:
+    """What is asked of a promotion: as sealed; before that, the rows that are asked for in any case."""
+    if promotion.seal:
+        return Terms.from_data(promotion.facts["policy"])
+    return Terms(policy.requirements(rollback=promotion.is_rollback))
+
+
+def case_of(promotion: Promotion, blocked_by: Sequence[str] = ()) -> Case:
+    """The case of a promotion, with its counting reviews. An unreadable policy blocks it.
+
+    ``blocked_by`` are the sentences of the gates that do not pass; :func:`approvals.services.judging.judge`
+    fills them in, and nothing is granted without it.
+    """
     blockers = [promotion.problem] if promotion.problem else []
-    trainer = ""
+    trainer, requester_may_approve = "", False
     try:
         policy = Policy.from_data(promotion.policy)
-        requirements = policy.requirements(rollback=promotion.is_rollback)
+        terms = terms_of(promotion, policy)
         trainer = barred_trainer(policy, promotion.version, rollback=promotion.is_rollback)
         requester_may_approve = promotion.is_rollback and policy.rollback_requester_may_approve
-    except (KeyError, TypeError, ValueError):
-        requirements, requester_may_approve = (), False
+    except NOT_A_POLICY:
+        terms = Terms(())
         blockers.append(UNREADABLE)
     reviews = promotion.reviews.all()
     if not is_prefetched(promotion, "reviews"):
-        reviews = reviews.select_related("person").prefetch_related("person__teams")
+        reviews = reviews.prefetch_related(*with_reviewers())
     return Case(
-        requirements=requirements,
+        requirements=terms.requirements,
         requester_id=promotion.requester_id,
         seal=promotion.seal,
         votes=tuple(
-            Vote(voter(each.person), each.verdict, each.seal)
+            Vote(voter(each.person, each.on_behalf_of), each.verdict, each.seal)
             for each in reviews
             if each.voided_at is None
         ),
         requester_may_approve=requester_may_approve,
-        blockers=tuple(blockers),
+        blockers=(*blockers, *blocked_by),
         barred_trainer=trainer,
+        automatic=terms.automatic,
     )
+
+
+def with_reviewers() -> list[str]:
+    """What a list of reviews needs beside itself."""
+    return ["person__teams", "on_behalf_of__teams"]
+
+
+def counting_reviews() -> Prefetch[str, Any, Any]:
+    """A promotion's reviews with everything that a case reads of them."""
+    return Prefetch("reviews", Review.objects.prefetch_related(*with_reviewers()))
 
 
 def is_prefetched(promotion: Promotion, relation: str) -> bool:
@@ -62,14 +135,42 @@ def is_prefetched(promotion: Promotion, relation: str) -> bool:
 
 def team_words(teams: tuple[str, ...]) -> str:
     """``risk`` or ``risk or ml-leads``."""
-    return " or ".join(teams)
+    return Requirement(teams).words
 
 
-def why_not_counting(case: Case, person: Person) -> tuple[str, str] | None:
-    """(code, sentence) why this person may not review, None when they may."""
-    code = whose_vote_counts(case, voter(person))
-    if code is None:
-        return None
+@dataclass(frozen=True)
+class Decider:
+    """As whom a person decides here, or why they may not: then ``code`` and ``sentence`` are set."""
+
+    voter: Voter
+    code: str = ""
+    sentence: str = ""
+
+    def or_refuse(self) -> Voter:
+        """The voter. Raises Refused with the code."""
+        if self.code:
+            raise Refused(self.code, self.sentence)
+        return self.voter
+
+
+def decider(case: Case, person: Person, now: datetime) -> Decider:
+    """As themselves where that helps, else for a colleague who delegated to them where that does."""
+    options = voters_of(person, now)
+    counting = [each for each in options if whose_vote_counts(case, each) is None]
+    if not counting:
+        code = whose_vote_counts(case, options[0]) or ""
+        return Decider(options[0], code, _why_not(code, case))
+    used = {vote.voter.authority for vote in case.votes}
+    return Decider(next((each for each in counting if each.authority not in used), counting[0]))
+
+
+def why_not_counting(case: Case, person: Person, now: datetime) -> tuple[str, str] | None:
+    """(code, sentence) why this person may not decide here, None when they may."""
+    found = decider(case, person, now)
+    return (found.code, found.sentence) if found.code else None
+
+
+def _why_not(code: str, case: Case) -> str:
     teams = sorted({team for row in case.requirements for team in row.teams})
     sentences = {
         "inactive": "You may not, because your account is not active.",
@@ -79,4 +180,4 @@ def why_not_counting(case: Case, person: Person) -> tuple[str, str] | None:
         "not_in_team": "You may not, because you are in none of the teams that decide here: "
         f"{', '.join(teams) or 'no team'}.",
     }
-    return code, sentences[code]
+    return sentences[code]

@@ -1,36 +1,108 @@
-"""What a promotion's gates say, from our rows as they are now."""
+"""What stands in a promotion's way whoever approves it, from our rows as they are now."""
 
 from __future__ import annotations
 
 from datetime import datetime
 
-from approvals.gates import FAIL, Gate, Observation, Outcome
+from approvals.calendar import in_zone
+from approvals.gates import FAIL, PASS, Gate, Observation, Outcome
 from approvals.models import Deployment, ModelVersion, Promotion, WorkflowRun
-from approvals.policies import Policy
+from approvals.rules import Policy
+from approvals.services.cases import NOT_A_POLICY, terms_of
+from approvals.services.freezes import frozen_at
 from approvals.services.restrictions import restrictions_of
-from approvals.states import DeploymentStatus
+from approvals.states import ACTIVE_DEPLOYMENT, DeploymentStatus, RestrictionKind
 
 
 def outcomes_of(promotion: Promotion, now: datetime) -> list[Outcome]:
-    """Open locks and quarantines first, then one outcome per gate of the promotion's policy, in the file's
-    order.
+    """What is closed first (lock, quarantine, hold, freeze, a running deployment), then one outcome per gate of
+    the promotion's policy, in the file's order.
 
     An unreadable policy has no gates here; :func:`approvals.services.cases.case_of` blocks it.
     """
-    closed = [Outcome(FAIL, each.sentence) for each in restrictions_of(promotion)]
+    found = [*closures_of(promotion), *_timing(promotion, now)]
     try:
-        gates = Policy.from_data(promotion.policy).gates_for(rollback=promotion.is_rollback)
-    except (KeyError, TypeError, ValueError):
-        gates = ()
+        policy = Policy.from_data(promotion.policy)
+        automatic = terms_of(promotion, policy).automatic
+    except NOT_A_POLICY:
+        return found
+    if automatic:
+        found += _holds(promotion)
+    return [*found, *gate_outcomes(promotion, policy, now)]
+
+
+def gate_outcomes(promotion: Promotion, policy: Policy, now: datetime) -> list[Outcome]:
+    """One outcome per gate of the policy."""
+    gates = policy.gates_for(rollback=promotion.is_rollback)
     if not gates:
-        return closed
+        return []
     seen = observe(promotion, gates, now)
-    return [*closed, *(gate.check(seen) for gate in gates)]
+    return [gate.check(seen) for gate in gates]
 
 
-def blockers_of(promotion: Promotion, now: datetime) -> list[str]:
-    """The sentences of the gates that do not pass."""
-    return [each.sentence for each in outcomes_of(promotion, now) if not each.passed]
+def closures_of(promotion: Promotion) -> list[Outcome]:
+    """Open locks and quarantines. Nobody breaks the glass over these: they are lifted, with a reason."""
+    return [
+        Outcome(FAIL, each.sentence)
+        for each in restrictions_of(promotion)
+        if each.kind != RestrictionKind.HOLD
+    ]
+
+
+def _holds(promotion: Promotion) -> list[Outcome]:
+    return [
+        Outcome(FAIL, f"{each.sentence} Nothing is approved automatically until it is released.")
+        for each in restrictions_of(promotion)
+        if each.kind == RestrictionKind.HOLD
+    ]
+
+
+def _timing(promotion: Promotion, now: datetime) -> list[Outcome]:
+    """A freeze at the time at which it would run, and a deployment that runs now. A rollback waits for neither."""
+    if promotion.is_rollback:
+        return []
+    found = []
+    later = promotion.run_at if promotion.run_at and promotion.run_at > now else None
+    if sentence := frozen_at(promotion.target, later or now):
+        then = f" It would run {in_zone(later, promotion.run_zone)}." if later else ""
+        found.append(Outcome(FAIL, sentence + then))
+    elif later:
+        text = f"{promotion.target.environment} is not frozen {in_zone(later, promotion.run_zone)}."
+        found.append(Outcome(PASS, text))
+    running = (
+        promotion.target.deployments.filter(status__in=ACTIVE_DEPLOYMENT)
+        .exclude(promotion=promotion)
+        .select_related("version__model")
+        .first()
+    )
+    if running is not None:
+        found.append(
+            Outcome(
+                FAIL,
+                f"{running.version} is being deployed there; what this would replace is known once that "
+                "has ended.",
+            )
+        )
+    return found
+
+
+def stops_dispatch(promotion: Promotion, now: datetime) -> list[str]:
+    """Why a grant may not be used: what is closed, and gates that do not pass any more (those were overruled
+    where somebody broke the glass). A freeze only makes it wait; an unreadable policy stops it."""
+    found = closures_of(promotion)
+    if promotion.overridden_by_id is None:
+        found += gate_outcomes(promotion, Policy.from_data(promotion.policy), now)
+    return [each.sentence for each in found if not each.passed]
+
+
+def waits_for_time(promotion: Promotion, now: datetime) -> str:
+    """Why a grant is not used yet: its time has not come, or a freeze is on; empty when neither."""
+    if promotion.run_at and promotion.run_at > now:
+        return f"Waiting for its time: {in_zone(promotion.run_at, promotion.run_zone)}."
+    if promotion.is_rollback or promotion.overridden_by_id is not None:
+        return ""
+    sentence = frozen_at(promotion.target, now)
+    return f"Waiting: {sentence}" if sentence else ""
 
 
 def observe(promotion: Promotion, gates: tuple[Gate, ...], now: datetime) -> Observation:

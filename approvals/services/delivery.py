@@ -16,7 +16,7 @@ from approvals.models import Deployment, Person
 from approvals.models.outbox import EffectKind
 from approvals.seals import seal as seal_of
 from approvals.services.cases import case_of, why_not_counting
-from approvals.services.conditions import blockers_of
+from approvals.services.conditions import stops_dispatch, waits_for_time
 from approvals.services.facts import ObservedFacts, compose, difference_in_words, problem_with
 from approvals.services.history import enqueue, record
 from approvals.services.locks import lock_deployment
@@ -28,7 +28,11 @@ D = DeploymentStatus
 
 
 class NotYet(Exception):
-    """The grant is good but has to wait; ``str()`` says for what."""
+    """The grant is good but has to wait; ``str()`` says for what, ``until`` for how long where that is known."""
+
+    def __init__(self, sentence: str, until: datetime | None = None) -> None:
+        super().__init__(sentence)
+        self.until = until
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,8 @@ def begin_dispatch(
         return None
     if waits := _in_the_way(deployment):
         raise NotYet(waits)
+    if not again_after and (waits := waits_for_time(promotion, now)):
+        raise NotYet(waits, promotion.run_at)
     if not again_after and promotion.grant_lapses_at and promotion.grant_lapses_at <= now:
         close_deployment(
             deployment,
@@ -97,7 +103,7 @@ def begin_dispatch(
         )
         return None
     # A person who dispatches once more overrules the answer of GitHub, not a gate.
-    if blockers := blockers_of(promotion, now):
+    if blockers := stops_dispatch(promotion, now):
         close_deployment(
             deployment,
             D.FAILED,
@@ -224,13 +230,21 @@ def note_delivery(*, deployment_id: int, detail: str) -> None:
         deployment.save(update_fields=["detail"])
 
 
-def waits_for(*, deployment_id: int) -> str:
-    """What stands in the way at the target now, in a sentence; empty when nothing does.
+def refuse_too_early(*, deployment_id: int, now: datetime | None = None) -> None:
+    """Raise :class:`NotYet` while something stands in the way at the target, or the time has not come.
 
     Asked before the costly gathering of facts; :func:`begin_dispatch` asks again under the lock.
     """
-    deployment = Deployment.objects.get(pk=deployment_id)
-    return _in_the_way(deployment)
+    deployment = Deployment.objects.select_related("promotion__target__environment").get(
+        pk=deployment_id
+    )
+    if sentence := _in_the_way(deployment):
+        raise NotYet(sentence)
+    promotion = deployment.promotion
+    if deployment.status == D.QUEUED and (
+        sentence := waits_for_time(promotion, now or timezone.now())
+    ):
+        raise NotYet(sentence, promotion.run_at)
 
 
 def _in_the_way(deployment: Deployment) -> str:
@@ -259,13 +273,15 @@ def record_unconfirmed(*, deployment_id: int, detail: str, now: datetime | None 
     )
 
 
-def _unconfirmed_or_refuse(deployment: Deployment, actor: Person, reason: str, ask: str) -> str:
+def _unconfirmed_or_refuse(
+    deployment: Deployment, actor: Person, reason: str, ask: str, now: datetime
+) -> str:
     """Only who may decide here settles what is unconfirmed, and says how they know; the reason, cleaned."""
     if deployment.status != D.UNCONFIRMED:
         raise Refused(
             "not_unconfirmed", "There is nothing to settle: the deployment is not unconfirmed."
         )
-    not_counting = why_not_counting(case_of(deployment.promotion), actor)
+    not_counting = why_not_counting(case_of(deployment.promotion), actor, now)
     if not_counting is not None:
         raise Refused(*not_counting)
     reason = clean_reason(reason)
@@ -307,7 +323,7 @@ def dispatch_again(
     deployment = lock_deployment(deployment_id)
     now = now or timezone.now()
     ask = "Say how you know that no run was started."
-    reason = _unconfirmed_or_refuse(deployment, actor, reason, ask)
+    reason = _unconfirmed_or_refuse(deployment, actor, reason, ask, now)
     record(
         "deployment.dispatched_again",
         via=via,
@@ -338,7 +354,7 @@ def give_up(
     deployment = lock_deployment(deployment_id)
     now = now or timezone.now()
     ask = "Say how you know that nothing was deployed."
-    reason = _unconfirmed_or_refuse(deployment, actor, reason, ask)
+    reason = _unconfirmed_or_refuse(deployment, actor, reason, ask, now)
     move_deployment(deployment, D.CANCELLED, detail=f"Given up: {reason}", finished_at=now)
     record(
         "deployment.given_up",

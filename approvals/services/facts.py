@@ -12,9 +12,11 @@ from django.utils import timezone
 
 from approvals.gates import as_data
 from approvals.models import Promotion, Target
-from approvals.policies import Policy
+from approvals.rules import Policy
 from approvals.seals import differences
 from approvals.seals import seal as seal_of
+from approvals.services.automatic import approve_automatically
+from approvals.services.cases import situation_of
 from approvals.services.history import record
 from approvals.services.locks import lock_promotion
 from approvals.states import DeploymentStatus, Via
@@ -39,7 +41,11 @@ class ObservedFacts:
 def compose(promotion: Promotion, target: Target, observed: ObservedFacts) -> dict[str, Any]:
     """The facts that people approve: those observed outside and those of our own rows."""
     policy = Policy.from_data(promotion.policy)
-    gates = [as_data(gate) for gate in policy.gates_for(rollback=promotion.is_rollback)]
+    rollback = promotion.is_rollback
+    gates = [as_data(gate) for gate in policy.gates_for(rollback=rollback)]
+    terms = policy.terms(
+        situation_of(promotion.version, target, observed.metrics), rollback=rollback
+    )
     return {
         "kind": promotion.kind,
         "version": dict(observed.version),
@@ -58,11 +64,8 @@ def compose(promotion: Promotion, target: Target, observed: ObservedFacts) -> di
             "inputs": dict(target.inputs),
         },
         "policy": {
-            "requirements": [
-                row.as_data() for row in policy.requirements(rollback=promotion.is_rollback)
-            ],
-            "requester_may_approve": promotion.is_rollback
-            and policy.rollback_requester_may_approve,
+            **terms.as_data(),
+            "requester_may_approve": rollback and policy.rollback_requester_may_approve,
             # Left out where they say nothing, so that seals of older releases stay good.
             **({"gates": gates} if gates else {}),
             **({} if policy.trainer_may_approve else {"trainer_may_approve": False}),
@@ -145,6 +148,8 @@ def record_facts(
         record("promotion.blocked", via=via, promotion=promotion, now=now, problem=problem)
     if old_problem and not problem and old_seal == new_seal:
         record("promotion.unblocked", via=via, promotion=promotion, now=now)
+    if approve_automatically(promotion_id=promotion.pk, now=now):
+        promotion.refresh_from_db()
     return promotion
 
 

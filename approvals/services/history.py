@@ -24,6 +24,8 @@ LANES = {
     EffectKind.LOOK_UP: "look-up:{promotion}",
     EffectKind.SET_ALIAS: "alias:{target}",
     EffectKind.ANNOUNCE: "announce:{promotion}",
+    # Behind the message itself, below which it is written.
+    EffectKind.NOTIFY: "announce:{promotion}",
 }
 
 
@@ -91,6 +93,9 @@ def enqueue(
 ) -> None:
     """Put an effect into the outbox, once per ``kind``, promotion and ``key``; wake a worker on commit."""
     lane = LANES[kind].format(promotion=promotion.pk, target=promotion.target_id)
+    if kind == EffectKind.DISPATCH and promotion.run_at and promotion.run_at > now:
+        # What waits for its own time must not hold up what is to go before it.
+        lane = f"{lane}:{promotion.pk}"
     Effect.objects.get_or_create(
         dedupe_key=f"{kind}:{promotion.pk}:{key}",
         defaults={

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from django.db import connection
 
-from approvals.models import Deployment, Promotion, Target
+from approvals.models import Deployment, Environment, Promotion, Target
 from approvals.services.refusal import Refused
 
 
@@ -24,6 +24,16 @@ def lock_target(target_id: int) -> Target:
         )
     except Target.DoesNotExist:
         raise Refused("unknown_target", "There is no such target.") from None
+
+
+def lock_environment(environment_id: int) -> tuple[Environment, list[Target]]:
+    """The environment and its targets, all locked, in one order for everybody. Raises
+    Refused("unknown_environment")."""
+    environment = Environment.objects.filter(pk=environment_id).first()
+    if environment is None:
+        raise Refused("unknown_environment", "There is no such environment.")
+    ids = environment.targets.order_by("pk").values_list("pk", flat=True)
+    return environment, [lock_target(each) for each in ids]
 
 
 def lock_promotion(promotion_id: int) -> Promotion:

@@ -9,11 +9,13 @@ from django.utils import timezone
 
 from approvals.models import Deployment, ModelVersion, Person, Promotion, Target
 from approvals.models.outbox import EffectKind
-from approvals.policies import Case, Policy, unmeetable, whose_vote_counts
+from approvals.policies import Case
+from approvals.rules import Policy
 from approvals.services.cases import (
     UNREADABLE,
     barred_trainer,
     case_of,
+    situation_of,
     team_words,
     voter,
     why_not_counting,
@@ -22,6 +24,7 @@ from approvals.services.history import enqueue, record
 from approvals.services.locks import lock_deployment, lock_promotion, lock_target
 from approvals.services.refusal import Refused, clean_reason
 from approvals.services.settle import close_deployment, settle
+from approvals.services.voters import everybody_for, still_able, stuck_rows
 from approvals.states import (
     OPEN_DEPLOYMENT,
     DeploymentStatus,
@@ -82,7 +85,7 @@ def _request(
     version = ModelVersion.objects.filter(pk=version_id, model=target.model).first()
     if version is None:
         raise Refused("unknown_version", f"{target.model.name} has no such version.")
-    policy = refuse_request(actor=actor, target=target, version=version, kind=kind)
+    policy = refuse_request(actor=actor, target=target, version=version, kind=kind, now=now)
     reason = clean_reason(reason)
     if not reason:
         raise Refused("reason_missing", "Say why: the people who decide read it first.")
@@ -134,7 +137,12 @@ def _request(
 
 
 def refuse_request(
-    *, actor: Person, target: Target, version: ModelVersion, kind: PromotionKind
+    *,
+    actor: Person,
+    target: Target,
+    version: ModelVersion,
+    kind: PromotionKind,
+    now: datetime | None = None,
 ) -> Policy:
     """Raise Refused with the first reason why this cannot be asked now, else return the policy in force.
 
@@ -160,15 +168,22 @@ def refuse_request(
             f"{version} is already waiting for approval in {target.environment.name} "
             f"(promotion {pending.pk}).",
         )
-    _refuse_what_nobody_could_approve(actor, policy, version, kind == PromotionKind.ROLLBACK)
+    _refuse_what_nobody_could_approve(
+        actor, policy, version, target, kind == PromotionKind.ROLLBACK, now or timezone.now()
+    )
     return policy
 
 
 def _refuse_what_nobody_could_approve(
-    actor: Person, policy: Policy, version: ModelVersion, rollback: bool
+    actor: Person,
+    policy: Policy,
+    version: ModelVersion,
+    target: Target,
+    rollback: bool,
+    now: datetime,
 ) -> None:
     """A quorum that the people of today cannot fill without the requester would wait for ever."""
-    requirements = policy.requirements(rollback=rollback)
+    requirements = policy.terms(situation_of(version, target), rollback=rollback).requirements
     case = Case(
         requirements,
         actor.pk,
@@ -176,12 +191,8 @@ def _refuse_what_nobody_could_approve(
         requester_may_approve=rollback and policy.rollback_requester_may_approve,
         barred_trainer=barred_trainer(policy, version, rollback=rollback),
     )
-    people = Person.objects.filter(
-        teams__slug__in={team for row in requirements for team in row.teams}
-    )
-    voters = [voter(each) for each in people.distinct().prefetch_related("teams")]
-    able = [each for each in voters if whose_vote_counts(case, each) is None]
-    missing = unmeetable(requirements, able)
+    able = still_able(case, everybody_for(requirements, now))
+    missing = stuck_rows(case, able)
     if missing:
         rows = listed([f"{row.count} of {team_words(row.teams)}" for row in missing])
         raise Refused(
@@ -250,7 +261,7 @@ def cancel(
     refuse_decided(promotion)
     if not actor.is_active or (
         actor.pk != promotion.requester_id
-        and why_not_counting(case_of(promotion), actor) is not None
+        and why_not_counting(case_of(promotion), actor, now) is not None
     ):
         raise Refused(
             "may_not_cancel",

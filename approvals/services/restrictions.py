@@ -1,4 +1,4 @@
-"""Locking a target and quarantining a version, and lifting either."""
+"""Locking a target, holding it after a rollback, quarantining a version, and lifting each."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
-from approvals.models import ModelVersion, Person, Promotion, Restriction, Target
+from approvals.models import Deployment, ModelVersion, Person, Promotion, Restriction, Target
 from approvals.models.outbox import EffectKind
-from approvals.policies import Policy
-from approvals.services.cases import voter
+from approvals.rules import Policy
+from approvals.services.cases import NOT_A_POLICY, voter
 from approvals.services.history import enqueue, record
 from approvals.services.locks import lock_target
 from approvals.services.refusal import Refused, clean_reason
-from approvals.states import PromotionStatus, RestrictionKind
+from approvals.states import PromotionStatus, RestrictionKind, Via
 
 
 @transaction.atomic
@@ -38,7 +38,30 @@ def unlock(
 ) -> Restriction:
     """Open a locked target again. Raises Refused like :func:`lock`, and ``not_restricted``."""
     target = lock_target(target_id)
-    return _lift(actor, via, reason, now, [target], target=target)
+    return _lift(RestrictionKind.LOCK, actor, via, reason, now, [target], target=target)
+
+
+@transaction.atomic
+def resume(
+    *, actor: Person, via: str, target_id: int, reason: str, now: datetime | None = None
+) -> Restriction:
+    """End a target's hold: promotions may be approved automatically again. Raises Refused like :func:`unlock`."""
+    target = lock_target(target_id)
+    return _lift(RestrictionKind.HOLD, actor, via, reason, now, [target], target=target)
+
+
+def hold_after_rollback(deployment: Deployment, now: datetime) -> None:
+    """A rollback went live: automation must not undo it. The target must be locked; one hold is enough."""
+    target, asked_by = deployment.target, deployment.promotion.requester
+    reason = f"Rolled back to {deployment.version}."
+    held, is_new = Restriction.objects.get_or_create(
+        kind=RestrictionKind.HOLD,
+        target=target,
+        lifted_at=None,
+        defaults={"reason": reason, "placed_by": asked_by, "placed_at": now},
+    )
+    if is_new:
+        _tell(held, "placed", None, Via.SYSTEM, reason, now)
 
 
 @transaction.atomic
@@ -60,11 +83,11 @@ def release(
     """Let a quarantined version be promoted again. Raises Refused like :func:`quarantine`, and
     ``not_restricted``."""
     version, targets = _lock_everywhere(version_id)
-    return _lift(actor, via, reason, now, targets, version=version)
+    return _lift(RestrictionKind.QUARANTINE, actor, via, reason, now, targets, version=version)
 
 
 def restrictions_of(promotion: Promotion) -> list[Restriction]:
-    """The open restrictions that cover a promotion: its target's lock, its version's quarantine."""
+    """The open restrictions that cover a promotion: its target's lock and hold, its version's quarantine."""
     covering = Restriction.objects.filter(lifted_at=None).select_related(
         "placed_by", "target__model", "target__environment", "version__model"
     )
@@ -85,9 +108,9 @@ def may_restrict(actor: Person, targets: Iterable[Target]) -> bool:
 def _deciding(target: Target) -> set[str]:
     try:
         policy = Policy.from_data(target.policy)
-    except (KeyError, TypeError, ValueError):
+    except NOT_A_POLICY:
         return set()
-    return {team for row in (*policy.promote, *policy.rollback) for team in row.teams}
+    return {team for row in (*policy.strictest(), *policy.rollback) for team in row.teams}
 
 
 def _lock_everywhere(version_id: int) -> tuple[ModelVersion, list[Target]]:
@@ -108,8 +131,8 @@ def _place(
     targets: list[Target],
     **subject: Target | ModelVersion,
 ) -> Restriction:
-    reason = _checked(actor, reason, targets)
-    existing = Restriction.objects.filter(lifted_at=None, **subject).first()
+    reason = refuse_who_may_not_restrict(actor, reason, targets)
+    existing = Restriction.objects.filter(kind=kind, lifted_at=None, **subject).first()
     if existing is not None:
         raise Refused("already_restricted", f"Already done: {existing.sentence}")
     now = now or timezone.now()
@@ -121,6 +144,7 @@ def _place(
 
 
 def _lift(
+    kind: RestrictionKind,
     actor: Person,
     via: str,
     reason: str,
@@ -128,18 +152,19 @@ def _lift(
     targets: list[Target],
     **subject: Target | ModelVersion,
 ) -> Restriction:
-    reason = _checked(actor, reason, targets)
-    found = Restriction.objects.filter(lifted_at=None, **subject).first()
+    reason = refuse_who_may_not_restrict(actor, reason, targets)
+    found = Restriction.objects.filter(kind=kind, lifted_at=None, **subject).first()
     if found is None:
         [what] = subject.values()
-        raise Refused("not_restricted", f"{what} is not closed; there is nothing to lift.")
+        raise Refused("not_restricted", f"{what} has no {kind}; there is nothing to lift.")
     found.lifted_by, found.lifted_at, found.lifted_reason = actor, now or timezone.now(), reason
     found.save(update_fields=["lifted_by", "lifted_at", "lifted_reason"])
     _tell(found, "lifted", actor, via, reason, found.lifted_at)
     return found
 
 
-def _checked(actor: Person, reason: str, targets: list[Target]) -> str:
+def refuse_who_may_not_restrict(actor: Person, reason: str, targets: list[Target]) -> str:
+    """The reason, cleaned. Raises Refused unless the actor decides at one of the targets and gives a reason."""
     if not actor.is_active:
         raise Refused("inactive", "You may not, because your account is not active.")
     if actor.is_machine:
@@ -160,13 +185,15 @@ def _checked(actor: Person, reason: str, targets: list[Target]) -> str:
 KINDS = {
     (RestrictionKind.LOCK, "placed"): "target.locked",
     (RestrictionKind.LOCK, "lifted"): "target.unlocked",
+    (RestrictionKind.HOLD, "placed"): "target.held",
+    (RestrictionKind.HOLD, "lifted"): "target.resumed",
     (RestrictionKind.QUARANTINE, "placed"): "version.quarantined",
     (RestrictionKind.QUARANTINE, "lifted"): "version.released",
 }
 
 
 def _tell(
-    restriction: Restriction, what: str, actor: Person, via: str, reason: str, now: datetime
+    restriction: Restriction, what: str, actor: Person | None, via: str, reason: str, now: datetime
 ) -> None:
     """Record it, and bring the messages of the pending promotions that it covers up to date."""
     about: dict[str, Any] = {}

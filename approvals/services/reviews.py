@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from approvals.models import Person, Promotion, Review
-from approvals.policies import decide
-from approvals.services.cases import case_of, why_not_counting
-from approvals.services.conditions import blockers_of
+from approvals.policies import Case, Voter
+from approvals.services.cases import case_of, decider
 from approvals.services.history import record
+from approvals.services.judging import Judgement, judge
 from approvals.services.locks import lock_promotion
 from approvals.services.promotions import refuse_decided
 from approvals.services.refusal import Refused, clean_reason
@@ -29,60 +32,44 @@ def review(
     verdict: str,
     seal: str,
     comment: str = "",
+    ticked: Sequence[str] = (),
     now: datetime | None = None,
 ) -> Promotion:
     """Record one person's approve or reject, and settle the promotion when it is decided.
 
-    ``seal`` is the whole seal that the person saw, 64 hex digits. Raises Refused with one of the codes
-    ``already_decided``, ``expired``, ``inactive``, ``machine``, ``requester``, ``not_in_team``,
-    ``already_reviewed``, ``not_sealed``, ``blocked``, ``stale``, ``reason_missing``,
-    ``unknown_verdict``; then nothing was written.
+    ``seal`` is the whole seal that the person saw, 64 hex digits; ``ticked`` the items of the checklist that they
+    ticked. Raises Refused with one of the codes ``already_decided``, ``expired``, ``inactive``, ``machine``,
+    ``requester``, ``trainer``, ``not_in_team``, ``already_reviewed``, ``not_sealed``, ``blocked``, ``stale``,
+    ``reason_missing``, ``checklist``, ``unknown_verdict``; then nothing was written.
     """
     promotion = lock_promotion(promotion_id)
     now = now or timezone.now()
     comment = clean_reason(comment)
     if verdict not in Verdict.values:
         raise Refused("unknown_verdict", "A review approves or rejects.")
-    refuse_decided(promotion)
-    if promotion.expires_at <= now:
-        raise Refused(
-            "expired", f"It is too late: this expired on {day_and_time(promotion.expires_at)}."
-        )
+    refuse_not_open(promotion, now)
     case = case_of(promotion)
-    reason = why_not_counting(case, actor)
-    if reason is not None:
-        raise Refused(*reason)
-    earlier = promotion.reviews.filter(person=actor, voided_at=None).first()
-    if earlier is not None:
-        raise Refused(
-            "already_reviewed",
-            f"You have decided already ({earlier.verdict}, {day_and_time(earlier.created_at)}); "
-            "one person counts once.",
-        )
+    voter = decider(case, actor, now).or_refuse()
+    _refuse_second(promotion, case, voter, verdict)
     if verdict == Verdict.REJECT and not comment:
         raise Refused("reason_missing", "Say why you reject it: the one who asked has to know.")
-    if not promotion.seal:
-        raise Refused(
-            "not_sealed",
-            promotion.problem or "The facts are still being gathered; try again in a moment.",
-        )
-    if seal != promotion.seal:
-        raise Refused("stale", _what_moved(promotion, seal))
+    refuse_unseen(promotion, seal)
     if verdict == Verdict.APPROVE:
-        # Under the lock, with the rows as they are now; a rejection needs no gate.
-        blockers = [*case.blockers, *blockers_of(promotion, now)]
-        if blockers:
-            raise Refused("blocked", f"It is blocked: {' '.join(blockers)}")
+        # Under the lock, with the rows as they are now; a rejection needs none of it.
+        _refuse_blocked(judge(promotion, now), comment, ticked)
 
     Review.objects.create(
         promotion=promotion,
         person=actor,
+        on_behalf_of_id=voter.for_id,
         verdict=verdict,
         seal=seal,
         via=via,
         comment=comment,
+        ticked=list(dict.fromkeys(ticked)) if verdict == Verdict.APPROVE else [],
         created_at=now,
     )
+    lender = Person.objects.get(pk=voter.for_id) if voter.for_id else None
     record(
         "review.approved" if verdict == Verdict.APPROVE else "review.rejected",
         via=via,
@@ -92,16 +79,111 @@ def review(
         version=promotion.version.number,
         seal=seal,
         comment=comment,
+        **({"on_behalf_of": str(lender)} if lender else {}),
+        **({"ticked": list(ticked)} if ticked and verdict == Verdict.APPROVE else {}),
     )
-    decision = decide(case_of(promotion))
-    if decision.verdict == "rejected":
+    judgement = judge(promotion, now)
+    if judgement.decision.verdict == "rejected":
         settle(promotion, PromotionStatus.REJECTED, now=now, reason=comment)
         record(
             "promotion.rejected", via=via, actor=actor, promotion=promotion, now=now, reason=comment
         )
-    elif decision.verdict == "approved":
-        grant(promotion, via=via, actor=actor, now=now)
+    elif judgement.decision.verdict == "approved":
+        grant(promotion, judgement=judgement, via=via, actor=actor, now=now)
     return promotion
+
+
+def refuse_not_open(promotion: Promotion, now: datetime) -> None:
+    """Raise Refused (``already_decided``, ``expired``) unless it can still be decided."""
+    refuse_decided(promotion)
+    if promotion.expires_at <= now:
+        raise Refused(
+            "expired", f"It is too late: this expired on {day_and_time(promotion.expires_at)}."
+        )
+
+
+def refuse_unseen(promotion: Promotion, seal: str) -> None:
+    """Raise Refused (``not_sealed``, ``stale``) unless ``seal`` is the one in force."""
+    if not promotion.seal:
+        raise Refused(
+            "not_sealed",
+            promotion.problem or "The facts are still being gathered; try again in a moment.",
+        )
+    if seal != promotion.seal:
+        raise Refused("stale", _what_moved(promotion, seal))
+
+
+def _refuse_second(promotion: Promotion, case: Case, voter: Voter, verdict: str) -> None:
+    """Nobody decides twice; an approval that a colleague gave for somebody is that person's one."""
+    counting = promotion.reviews.filter(voided_at=None).select_related("person", "on_behalf_of")
+    earlier = counting.filter(person_id=voter.id).first()
+    if earlier is not None:
+        raise Refused(
+            "already_reviewed",
+            f"You have decided already ({earlier.verdict}, {day_and_time(earlier.created_at)}); "
+            "one person counts once.",
+        )
+    same = counting.filter(
+        Q(person=voter.authority, on_behalf_of=None) | Q(on_behalf_of=voter.authority)
+    )
+    other = same.first()
+    if other is not None and verdict == Verdict.APPROVE:
+        raise Refused(
+            "already_reviewed",
+            f"{other.by} has approved already ({day_and_time(other.created_at)}); one person's approval "
+            "counts once.",
+        )
+
+
+def _refuse_blocked(judgement: Judgement, comment: str, ticked: Sequence[str]) -> None:
+    """What an approval needs beside the person: open gates, the comment and the ticks that the policy asks for."""
+    if judgement.case.blockers:
+        raise Refused("blocked", f"It is blocked: {' '.join(judgement.case.blockers)}")
+    if judgement.terms.comment_required and not comment:
+        raise Refused("reason_missing", "Say why you approve it: the policy asks for a comment.")
+    missing = [item for item in judgement.terms.checklist if item not in ticked]
+    if missing:
+        raise Refused("checklist", f"Tick what you have checked first: {'; '.join(missing)}.")
+    unknown = [item for item in ticked if item not in judgement.terms.checklist]
+    if unknown:
+        raise Refused("checklist", "What was ticked is not on the checklist; look again.")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What became of one item of several: ``refused`` is None when it was done."""
+
+    promotion_id: int
+    refused: Refused | None
+
+
+def review_many(
+    *,
+    actor: Person,
+    via: str,
+    verdict: str,
+    items: Mapping[int, str],
+    comment: str = "",
+    now: datetime | None = None,
+) -> list[Answer]:
+    """Decide several promotions, id → the seal seen, each by its own policy and in its own transaction."""
+    answers = []
+    for promotion_id, seal in items.items():
+        try:
+            review(
+                actor=actor,
+                via=via,
+                promotion_id=promotion_id,
+                verdict=verdict,
+                seal=seal,
+                comment=comment,
+                now=now,
+            )
+        except Refused as refused:
+            answers.append(Answer(promotion_id, refused))
+        else:
+            answers.append(Answer(promotion_id, None))
+    return answers
 
 
 @transaction.atomic

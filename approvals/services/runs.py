@@ -16,6 +16,7 @@ from approvals.models.outbox import EffectKind
 from approvals.services.delivery import started
 from approvals.services.history import enqueue
 from approvals.services.locks import lock_deployment
+from approvals.services.restrictions import hold_after_rollback
 from approvals.services.settle import close_deployment
 from approvals.states import DeploymentStatus, PromotionStatus, Via, WorkflowKind
 
@@ -165,6 +166,8 @@ def _succeed(deployment: Deployment, run: WorkflowRun, now: datetime) -> None:
     target.live_since = now
     target.live_deployment = deployment
     target.save(update_fields=["live_version", "live_since", "live_deployment"])
+    if promotion.is_rollback:
+        hold_after_rollback(deployment, now)
     if replaced is not None:
         # Its message must not go on saying that it is live.
         enqueue(EffectKind.ANNOUNCE, replaced.promotion, key=f"replaced:{deployment.pk}", now=now)

@@ -7,8 +7,9 @@ from typing import Any
 
 from approvals.models import Deployment, Person, Promotion
 from approvals.models.outbox import EffectKind
-from approvals.policies import Policy
+from approvals.rules import Policy
 from approvals.services.history import enqueue, record
+from approvals.services.judging import Judgement
 from approvals.states import DeploymentStatus, PromotionStatus, may_become
 
 
@@ -25,14 +26,38 @@ def settle(
     promotion.status = status
     promotion.decided_at = now
     promotion.decision_reason = reason
-    promotion.save(update_fields=["status", "decided_at", "decision_reason"])
+    promotion.save(
+        update_fields=[
+            "status",
+            "decided_at",
+            "decision_reason",
+            "overridden_by",
+            "override_reason",
+        ]
+    )
 
 
-def grant(promotion: Promotion, *, via: str, actor: Person, now: datetime) -> Deployment:
-    """Approve: settle, queue the deployment, and ask for its one dispatch."""
-    settle(promotion, PromotionStatus.APPROVED, now=now)
-    lapses = Policy.from_data(promotion.policy).grant_lapses_after
-    promotion.grant_lapses_at = now + timedelta(seconds=lapses)
+def grant(
+    promotion: Promotion,
+    *,
+    judgement: Judgement,
+    via: str,
+    actor: Person | None,
+    now: datetime,
+    overriding: str = "",
+) -> Deployment:
+    """Approve: settle, queue the deployment, and ask for its one dispatch.
+
+    The judgement must say ``approved``, unless ``overriding``, the reason of whoever broke the glass, is given.
+    Without ``actor`` it was the policy alone (``automatic``).
+    """
+    if judgement.decision.verdict != "approved" and not (overriding and actor):
+        raise ForbiddenTransition(f"granted while {judgement.decision.verdict}")
+    if overriding:
+        # Before the status: the database wants both or neither.
+        promotion.overridden_by, promotion.override_reason = actor, overriding
+    settle(promotion, PromotionStatus.APPROVED, now=now, reason=overriding)
+    promotion.grant_lapses_at = lapses_at(promotion, now)
     promotion.save(update_fields=["grant_lapses_at"])
     deployment = Deployment.objects.create(
         promotion=promotion,
@@ -49,9 +74,17 @@ def grant(promotion: Promotion, *, via: str, actor: Person, now: datetime) -> De
         now=now,
         version=promotion.version.number,
         seal=promotion.seal,
+        **({} if actor else {"automatic": True}),
+        **({"override": True} if overriding else {}),
     )
     enqueue(EffectKind.DISPATCH, promotion, key="1", now=now, payload={"deployment": deployment.pk})
     return deployment
+
+
+def lapses_at(promotion: Promotion, now: datetime) -> datetime:
+    """When an unused grant lapses: counted from the time for which it is scheduled, where it is."""
+    starts = max(now, promotion.run_at or now)
+    return starts + timedelta(seconds=Policy.from_data(promotion.policy).grant_lapses_after)
 
 
 def move_deployment(deployment: Deployment, status: DeploymentStatus, **fields: Any) -> None:

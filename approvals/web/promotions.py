@@ -119,7 +119,7 @@ def _is_moving(deployment: Deployment | None) -> bool:
 def _allowed(shown: Promotion, person: Person) -> dict[str, bool]:
     """Which buttons to show. The verbs decide for themselves; this only spares people a refusal."""
     deployment = decisions.deployment_of(shown)
-    decides = why_not_counting(case_of(shown), person) is None
+    decides = why_not_counting(case_of(shown), person, timezone.now()) is None
     unconfirmed = bool(deployment and deployment.status == DeploymentStatus.UNCONFIRMED)
     live_here = bool(deployment and shown.target.live_deployment_id == deployment.pk)
     former = deployment.previous if deployment and live_here else None

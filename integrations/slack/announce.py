@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from django.utils import timezone
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 
-from approvals.models import Promotion
+from approvals.models import Person, Promotion
 from approvals.seals import digest
 from integrations.models import SlackMessage
 from integrations.slack.client import code_of, is_configured, slack
-from integrations.slack.messages import render
+from integrations.slack.messages import render, slack_ids
+from integrations.slack.text import inert
 
 EVENT_TYPE = "countersign_promotion"
 GONE = {"message_not_found", "cant_update_message", "edit_window_closed"}
@@ -55,6 +57,30 @@ def deliver(promotion_id: int, *, attempts: int) -> None:
             message.permalink = link["permalink"]
     message.digest, message.updated_at = fresh, timezone.now()
     message.save()
+
+
+def reply(promotion_id: int, payload: Mapping[str, Any]) -> None:
+    """Write below the promotion's message: ``text``, the ids of the ``people`` to mention, and whether it is
+    ``loud``: shown in the channel as well. Raises Unavailable or Rejected.
+
+    Once in the ordinary case; if an answer is lost it may stand there twice.
+    """
+    message = SlackMessage.objects.filter(promotion_id=promotion_id).exclude(ts="").first()
+    if message is None or not is_configured():
+        return
+    people = list(Person.objects.filter(pk__in=payload["people"]).order_by("username"))
+    ids = slack_ids(people)
+    mentions = [f"<@{ids[each.pk]}>" if each.pk in ids else inert(str(each), 80) for each in people]
+    mark = ":rotating_light: " if payload["loud"] else ":bell: "
+    text = mark + inert(str(payload["text"]), 2500)
+    with slack() as client:
+        client.chat_postMessage(
+            channel=message.channel,
+            thread_ts=message.ts,
+            reply_broadcast=bool(payload["loud"]),
+            text=f"{text} {' '.join(mentions)}".strip(),
+            unfurl_links=False,
+        )
 
 
 def _edit(client: WebClient, message: SlackMessage, content: dict[str, Any]) -> bool:

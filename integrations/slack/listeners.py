@@ -68,6 +68,7 @@ def bolt_app() -> App:
     app.action("reject")(open_modal(_reject_view))
     app.action("details")(open_modal(_details_view))
     app.action("rollback")(open_modal(_rollback_view))
+    app.view("approve")(approve_submitted)
     app.view("reject")(reject_submitted)
     app.view("rollback")(rollback_submitted)
     app.command("/countersign")(command)
@@ -119,18 +120,23 @@ def _refresh(promotion_id: int) -> None:
 
 
 def approve(ack: Ack, body: Body) -> None:
-    """The Approve button: one press, one review."""
+    """The Approve button: one press, one review; a dialog where the policy asks for more than a press."""
     promotion_id = None
     try:
         promotion_id, seal = _button(body)
+        person = person_of(user_of(body))
         services.review(
-            actor=person_of(user_of(body)),
+            actor=person,
             via=Via.SLACK,
             promotion_id=promotion_id,
             verdict=Verdict.APPROVE,
             seal=seal,
         )
     except Refused as refusal:
+        if refusal.code in {"checklist", "reason_missing"}:
+            # Nothing but the ticks and the comment is missing, else it would have been refused before.
+            open_modal(_approve_view)(ack, body)
+            return
         _refused(body, refusal, promotion_id)
     ack()
 
@@ -180,6 +186,14 @@ def _reject_view(body: Body, person: Person) -> dict[str, Any]:
     return modals.reject(promotion, _button(body)[1])
 
 
+def _approve_view(body: Body, person: Person) -> dict[str, Any]:
+    promotion = _promotion(body)
+    explained = explain(promotion, person)
+    if not explained.may_act:
+        raise Refused("may_not", explained.why_not)
+    return modals.approve(promotion, _button(body)[1], explained.terms)
+
+
 def _details_view(body: Body, person: Person) -> dict[str, Any]:
     return modals.details(_promotion(body), person)
 
@@ -206,6 +220,31 @@ def _submitted(
         ack(response_action="errors", errors={block: refusal.sentence})
     else:
         ack()
+
+
+def approve_submitted(ack: Ack, body: Body) -> None:
+    """The Approve dialog was submitted."""
+
+    def act(person: Person, data: dict[str, Any], values: Any) -> None:
+        promotion = Promotion.objects.filter(pk=int(data["p"])).first()
+        checklist = explain(promotion).terms.checklist if promotion else ()
+        chosen = [
+            int(option["value"])
+            for block, inputs in values.items()
+            if block.startswith("checklist-")
+            for option in inputs["ticked"]["selected_options"]
+        ]
+        services.review(
+            actor=person,
+            via=Via.SLACK,
+            promotion_id=int(data["p"]),
+            verdict=Verdict.APPROVE,
+            seal=str(data["s"]),
+            comment=values["reason"]["text"]["value"] or "",
+            ticked=[checklist[index] for index in chosen if index < len(checklist)],
+        )
+
+    _submitted(ack, body, "reason", act)
 
 
 def reject_submitted(ack: Ack, body: Body) -> None:

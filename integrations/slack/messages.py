@@ -93,23 +93,31 @@ def metric_blocks(promotion: Promotion, most: int = MOST_METRICS) -> list[Block]
 
 def requirement_lines(explained: Explanation) -> str:
     """Who has approved and who is missing, by team, mentioning those who can still act."""
-    ids = slack_ids([person for row in explained.rows for person in row.could])
+    ids = slack_ids([able.person for row in explained.rows for able in row.could])
     lines = []
     for row in explained.rows:
-        approved = names([inert(str(person), 80) for person in row.approved])
+        approved = names([inert(str(able), 120) for able in row.approved])
         if not row.missing:
             lines.append(f":white_check_mark: *{inert(row.teams, 100)}*: approved by {approved}")
             continue
         have = f"{approved} approved; " if approved else ""
         could = [
-            f"<@{ids[person.pk]}>" if person.pk in ids else inert(str(person), 80)
-            for person in row.could
+            (f"<@{ids[able.person.pk]}>" if able.person.pk in ids else inert(str(able.person), 80))
+            + (f" for {inert(str(able.on_behalf_of), 80)}" if able.on_behalf_of else "")
+            for able in row.could
         ]
         who = f": {names(could, 'or')}" if could else ": nobody is left who could"
         lines.append(
             f":white_circle: *{inert(row.teams, 100)}*: {have}{row.missing} more needed{who}"
         )
     return "\n".join(lines)
+
+
+def nobody(explained: Explanation) -> str:
+    """What stands where nobody is asked to approve."""
+    return (
+        "Nobody has to approve this." if explained.terms.automatic else "Nobody can approve this."
+    )
 
 
 GATE_MARKS = {"pass": ":white_check_mark:", "fail": ":x:", "unknown": ":grey_question:"}
@@ -149,6 +157,8 @@ def render(promotion: Promotion) -> dict[str, Any]:
     """The arguments of chat.postMessage or chat.update: text, blocks, attachments."""
     deployment: Deployment | None = getattr(promotion, "deployment", None)
     colour, mark, words = _state(promotion, deployment)
+    if promotion.overridden_by is not None:
+        mark, words = f":rotating_light: {mark}", f"Glass broken: {words}"
     explained = explain(promotion)
     url = address(promotion.get_absolute_url())
     replaces = f", replacing v{promotion.replaces.number}" if promotion.replaces else ""
@@ -157,9 +167,11 @@ def render(promotion: Promotion) -> dict[str, Any]:
         f"{link(url, title_of(promotion))}{replaces}\n{quoted(promotion.reason)}"
     )
     body: list[Block] = [_section(asks), *metric_blocks(promotion)]
-    body.append(_section(requirement_lines(explained) or "Nobody can approve this."))
+    body.append(_section(requirement_lines(explained) or nobody(explained)))
     if gates := gate_lines(explained):
         body.append(_section(gates))
+    if explained.notes:
+        body.append(_context("\n".join(inert(note, 500) for note in explained.notes)[:2900]))
     if promotion.problem and promotion.is_pending:
         body.append(_section(f":warning: *Blocked*: {inert(promotion.problem)}"))
     body.append(_state_block(promotion, deployment, mark, words))

@@ -7,10 +7,12 @@ from typing import Any
 
 from approvals.explain import explain
 from approvals.models import ModelVersion, Person, Promotion, Target
+from approvals.rules import Terms
 from integrations.slack.messages import (
     address,
     gate_lines,
     metric_blocks,
+    nobody,
     requirement_lines,
     title_of,
 )
@@ -59,6 +61,38 @@ def reject(promotion: Promotion, seal: str) -> View:
     return {**modal, "submit": _plain("Reject", 24)}
 
 
+# Slack takes ten boxes in one element, with 75 characters each.
+MOST_BOXES = 10
+
+
+def approve(promotion: Promotion, seal: str, terms: Terms) -> View:
+    """Asks for the ticks and the comment that the policy wants; carries the seal that the person saw."""
+    blocks = [_text(f"*{inert(title_of(promotion), 300)}*"), *metric_blocks(promotion, most=10)]
+    items = list(enumerate(terms.checklist))
+    for start in range(0, len(items), MOST_BOXES):
+        chunk = items[start : start + MOST_BOXES]
+        blocks.append(_text("\n".join(f"{index + 1}. {inert(item, 200)}" for index, item in chunk)))
+        blocks.append(
+            {
+                "type": "input",
+                "block_id": f"checklist-{start}",
+                "label": _plain("You have checked"),
+                "element": {
+                    "type": "checkboxes",
+                    "action_id": "ticked",
+                    "options": [
+                        {"text": _plain(f"{index + 1}. {item}"), "value": str(index)}
+                        for index, item in chunk
+                    ],
+                },
+            }
+        )
+    comment = _reason_input("Why do you approve it?")
+    blocks.append(comment if terms.comment_required else {**comment, "optional": True})
+    modal = _modal("approve", "Approve", {"p": promotion.pk, "s": seal}, blocks)
+    return {**modal, "submit": _plain("Approve", 24)}
+
+
 def details(promotion: Promotion, person: Person) -> View:
     """Everything needed to decide, and what this person may do."""
     version, explained = promotion.version, explain(promotion, person)
@@ -80,7 +114,12 @@ def details(promotion: Promotion, person: Person) -> View:
         _text(you),
         *metric_blocks(promotion, most=10),
         {"type": "divider"},
-        _text(requirement_lines(explained) or "Nobody can approve this."),
+        _text(requirement_lines(explained) or nobody(explained)),
+        *(
+            [_text("\n".join(inert(note, 500) for note in explained.notes))]
+            if explained.notes
+            else []
+        ),
         *([_text(gates)] if (gates := gate_lines(explained)) else []),
         {"type": "divider"},
         _text("\n".join(lineage)),

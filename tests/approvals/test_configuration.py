@@ -24,7 +24,8 @@ from approvals.models import (
     Target,
     Team,
 )
-from approvals.policies import Policy, Requirement
+from approvals.policies import Requirement
+from approvals.rules import Policy
 from approvals.states import Via
 from tests.world import World
 

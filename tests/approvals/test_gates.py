@@ -10,7 +10,7 @@ import pytest
 from django.utils import timezone
 
 from approvals import gates, services
-from approvals.explain import explain
+from approvals.explain import POLICY_CHANGED, explain
 from approvals.gates import AgainstLive, Gate, LiveIn, MetricLimit, Observation, RunsGreen
 from approvals.models import Effect, Event, Promotion, Review
 from approvals.services import Refused
@@ -149,7 +149,7 @@ def test_gates_that_pass_are_explained_and_let_it_through(world: World) -> None:
     promotion = world.request(world.version(2))
     explained = explain(promotion)
     assert [gate.verdict for gate in explained.gates] == ["pass", "pass"]
-    assert "gate passed: accuracy is 0.92; at least 0.9 is required." in explained.sentences
+    assert "Passed: accuracy is 0.92; at least 0.9 is required." in explained.sentences
     assert world.approve(promotion).status == DeploymentStatus.QUEUED
 
 
@@ -237,18 +237,18 @@ def test_an_unreadable_gate_blocks(world: World) -> None:
 
 def test_a_changed_policy_is_said_and_changes_nothing(world: World) -> None:
     promotion = world.request(world.version(2))
-    assert explain(promotion).note == ""
+    assert explain(promotion).notes == []
     gated(world, MetricLimit("accuracy", "0.99"))
     promotion = Promotion.objects.get(pk=promotion.pk)
     explained = explain(promotion)
-    assert "keeps the rules of that moment" in explained.note
-    assert explained.note in explained.sentences
+    assert explained.notes == [POLICY_CHANGED]
+    assert POLICY_CHANGED in explained.sentences
     assert explained.blockers == []
     # What an older release wrote, which knew neither gates nor trainers, is the same policy.
     gated(world)
     old = {k: v for k, v in promotion.policy.items() if k not in {"gates", "trainer_may_approve"}}
     Promotion.objects.filter(pk=promotion.pk).update(policy=old)
-    assert explain(Promotion.objects.get(pk=promotion.pk)).note == ""
+    assert explain(Promotion.objects.get(pk=promotion.pk)).notes == []
 
 
 MODEL = "    workflow: deploy.yml\n"

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from approvals.policies import (
     Case,
-    Policy,
     Requirement,
     Vote,
     Voter,
@@ -19,6 +18,7 @@ from approvals.policies import (
     unmeetable,
     whose_vote_counts,
 )
+from approvals.rules import Policy
 
 ALICE = Voter(1, frozenset({"engineers"}))
 BOB = Voter(2, frozenset({"leads"}))

@@ -30,9 +30,9 @@ def test_explaining_a_pending_promotion(world: World) -> None:
     world.review(promotion, "bob")
     events = Event.objects.count()
     lines = said("explain", "fraud-detector", "production", "--as", "carol")
-    assert "  ml-leads: approved by Bob Brandt" in lines
-    assert "  risk: 1 more needed (Carol Chen could)" in lines
-    assert "  Carol Chen: may decide this now" in lines
+    assert "  ml-leads: approved by Bob Brandt." in lines
+    assert "  risk: 1 more needed (Carol Chen could)." in lines
+    assert "  Carol Chen: You may decide this now." in lines
     lines = said("explain", "fraud-detector", "production", "--as", "alice", "--version", "2")
     assert any("You may not, because you asked for it" in line for line in lines)
     assert any("cannot ask for fraud-detector v2" in line for line in lines)

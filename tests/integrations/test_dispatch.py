@@ -334,12 +334,10 @@ def test_a_second_grant_waits_for_the_first(
 ) -> None:
     github.fault("never_start", times=None)
     first = approved(committed_world, version)
-    deliver()
     registry.register("fraud-detector", metrics={"accuracy": 0.95})
     _sync()
-    second = approved(
-        committed_world, ModelVersion.objects.get(model__name="fraud-detector", number=2)
-    )
+    number_2 = ModelVersion.objects.get(model__name="fraud-detector", number=2)
+    second = committed_world.approve(committed_world.request(number_2))
     deliver()
     assert (again(first).status, again(second).status) == (D.RUNNING, D.QUEUED)
     assert github.posts() == 1
@@ -377,10 +375,9 @@ def test_waiting_for_another_deployment_never_gives_up(
 ) -> None:
     github.fault("never_start", times=None)
     first = approved(committed_world, version)
-    deliver()
-    Deployment.objects.update(version=committed_world.version(7))
     promotion = committed_world.request(committed_world.version(8))
     second = committed_world.approve(promotion)
+    deliver()
     for _ in range(3):
         deliver()
     effect = Effect.objects.get(kind=EffectKind.DISPATCH, promotion=promotion)

@@ -8,7 +8,8 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from approvals.explain import explain
 from approvals.models import ModelVersion, Person, Target
-from approvals.policies import Policy, Requirement
+from approvals.policies import Requirement
+from approvals.rules import Policy
 from approvals.services import Refused
 from approvals.services.cases import team_words
 from approvals.services.promotions import refuse_request
@@ -87,7 +88,7 @@ class Command(BaseCommand):
             for sentence in explained.sentences:
                 self.stdout.write(f"  {sentence}")
             if person is not None:
-                self.stdout.write(f"  {person}: {explained.why_not or 'may decide this now'}")
+                self.stdout.write(f"  {person}: {explained.you}")
 
     def _person(self, username: str | None) -> Person | None:
         if username is None:

@@ -1,0 +1,200 @@
+"""What no single key of the file can tell: references that lead nowhere, and rules that nobody could satisfy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from approvals.configuration.rules import ApprovalRow, RuleConfig, Rules
+from approvals.configuration.schema import (
+    Configuration,
+    EnvironmentConfig,
+    ModelConfig,
+    Problem,
+)
+from approvals.gates import AgainstLive, LiveIn, RunsGreen
+from approvals.policies import Requirement, unmeetable
+from approvals.rules import Policy
+from approvals.states import WorkflowKind
+
+Path = tuple[str | int, ...]
+
+
+def problems_of(file: Configuration) -> list[Problem]:
+    """(path, sentence) of each, in the order of the file."""
+    return list(_problems(file))
+
+
+def _problems(file: Configuration) -> Iterator[Problem]:
+    names = [each.name for each in file.environments]
+    for index, environment in enumerate(file.environments):
+        if names.index(environment.name) != index:
+            yield ("environments", index, "name"), f"{environment.name!r} is named twice"
+        yield from _of_rules(file, environment, ("environments", index))
+    registered: dict[str, str] = {}
+    for name, model in file.models.items():
+        yield from _of_model(file, name, model, names)
+        other = registered.setdefault(model.registry_name or name, name)
+        if other != name:
+            yield ("models", name), f"it is the same registered model in MLflow as {other!r}"
+    for index, rule in enumerate(file.rules):
+        yield from _of_conditional(file, rule, ("rules", index), names)
+    for index, freeze in enumerate(file.freezes):
+        path: Path = ("freezes", index)
+        yield from _unknown_names(
+            freeze.environments, names, (*path, "environments"), "environment"
+        )
+        yield from _unknown_names(freeze.models or [], file.models, (*path, "models"), "model")
+
+
+def _unknown_names(
+    given: Sequence[str], known: Sequence[str] | dict[str, ModelConfig], path: Path, what: str
+) -> Iterator[Problem]:
+    for each in given:
+        if each not in known:
+            yield path, f"no {what} is called {each!r}; there are {', '.join(known)}"
+
+
+def _of_conditional(
+    file: Configuration, rule: RuleConfig, path: Path, names: list[str]
+) -> Iterator[Problem]:
+    when = rule.when
+    yield from _unknown_names(
+        when.environments or [], names, (*path, "when", "environments"), "environment"
+    )
+    yield from _unknown_names(when.models or [], file.models, (*path, "when", "models"), "model")
+    yield from _of_rows(file, rule.approvals, (*path, "approvals"))
+    if when.metric_drops is not None:
+        for name, model in file.models.items():
+            covered = any(when.covers(name, each.name) for each in file.environments_of(model))
+            if covered and when.metric_drops not in model.metrics:
+                yield (
+                    (*path, "when", "metric_drops"),
+                    f"the 'metrics' of {name} do not say whether a higher or a lower {when.metric_drops} is "
+                    "better; say it there, or name the rule's 'models'",
+                )
+
+
+def _of_model(
+    file: Configuration, name: str, model: ModelConfig, names: list[str]
+) -> Iterator[Problem]:
+    path: Path = ("models", name)
+    repository = file.repositories.get(model.repository)
+    if repository is None:
+        yield (
+            (*path, "repository"),
+            f"{model.repository!r} is not among 'repositories'; add it there with its workflows",
+        )
+        return
+    for key, own in (model.environments or {}).items():
+        yield from _unknown_names([key], names, (*path, "environments", key), "environment")
+        if own is not None:
+            yield from _of_rules(file, own, (*path, "environments", key))
+    aliases: dict[str, str] = {}
+    for environment in file.environments_of(model):
+        own = (model.environments or {}).get(environment.name)
+        workflow = (own and own.workflow) or model.workflow
+        if repository.workflows.get(workflow) != WorkflowKind.DEPLOY:
+            yield (
+                (*path, "workflow"),
+                f"{workflow!r} is not listed as a deploy workflow of {model.repository}",
+            )
+        alias = (own and own.alias) or environment.alias
+        if alias and aliases.setdefault(alias, environment.name) != environment.name:
+            yield (
+                path,
+                f"{aliases[alias]} and {environment.name} share the alias {alias!r}; each needs its own",
+            )
+        if len({**model.inputs, **(own.inputs if own else {})}) > 20:
+            yield path, "GitHub allows 25 inputs and five are Countersign's: at most 20"
+        yield from _of_policy(file, name, environment)
+
+
+def _of_policy(file: Configuration, name: str, environment: EnvironmentConfig) -> Iterator[Problem]:
+    """The policy as it results from all layers."""
+    model, path = file.models[name], ("models", name)
+    own = (model.environments or {}).get(environment.name)
+    policy = file.policy_of(name, environment)
+    there: Path = (*path, "environments", environment.name)
+    for problem in _of_gates(file, model, environment.name, policy):
+        yield (*there, "gates"), problem
+    if policy.automatic:
+        if own and own.automatic and environment.approvals:
+            yield (
+                (*there, "automatic"),
+                f"{environment.name} says that people must approve; a model cannot take that away",
+            )
+        if not policy.gates:
+            yield there, f"nothing would stand before {environment.name}: 'automatic' needs 'gates'"
+        if not policy.rollback:
+            yield (
+                there,
+                f"nobody could roll {environment.name} back: beside 'automatic', say who approves a "
+                "'rollback'",
+            )
+    elif not policy.promote:
+        yield path, f"nobody has to approve {environment.name}; give it 'approvals'"
+    # Each row for itself is looked at where it stands; together they may still ask too much.
+    short = unmeetable(policy.strictest(), file.voters())
+    alone = [row for row in policy.strictest() if unmeetable([row], file.voters())]
+    if short and not alone and len(policy.strictest()) > len(policy.promote):
+        rows = " and ".join(f"{row.count} of {row.words}" for row in policy.strictest())
+        yield (
+            path,
+            f"where all rules apply in {environment.name}, {rows} can never be reached together: one person "
+            "counts once; add members or ask for fewer",
+        )
+
+
+def _of_gates(
+    file: Configuration, model: ModelConfig, environment: str, policy: Policy
+) -> Iterator[str]:
+    """What could never pass, or not be judged."""
+    chain = [each.name for each in file.environments_of(model)]
+    before = chain[: chain.index(environment)]
+    kinds = set(file.repositories[model.repository].workflows.values())
+    for gate in policy.gates:
+        if isinstance(gate, AgainstLive) and not gate.better:
+            yield (
+                f"{gate.metric} is compared with the live version in {environment}, but the model's "
+                "'metrics' do not say whether higher or lower is better"
+            )
+        if isinstance(gate, LiveIn) and gate.environment not in before:
+            yield (
+                f"the model does not pass through {gate.environment!r} before {environment}, so "
+                "'live_in' could never pass"
+            )
+        if isinstance(gate, RunsGreen) and gate.runs not in kinds:
+            yield f"{model.repository} lists no {gate.runs} workflow, so 'runs' could never pass"
+
+
+def _of_rules(file: Configuration, rules: Rules, path: Path) -> Iterator[Problem]:
+    teams: list[tuple[Path, str]] = [
+        ((*path, "requesters"), each) for each in rules.requesters or []
+    ]
+    if rules.override is not None:
+        teams.append(((*path, "override", "team"), rules.override.team))
+    if rules.escalate is not None:
+        teams.append(((*path, "escalate", "to"), rules.escalate.to))
+    for place, slug in teams:
+        yield from _unknown_names([slug], sorted(file.teams), place, "team")
+    yield from _of_rows(file, rules.approvals or [], (*path, "approvals"))
+    if rules.rollback is not None:
+        rows = rules.rollback.approvals or []
+        yield from _of_rows(file, rows, (*path, "rollback", "approvals"))
+
+
+def _of_rows(file: Configuration, rows: Sequence[ApprovalRow], path: Path) -> Iterator[Problem]:
+    known, unknown = sorted(file.teams), False
+    for index, row in enumerate(rows):
+        for problem in _unknown_names(row.teams, known, (*path, index), "team"):
+            unknown = True
+            yield problem
+    if unknown:
+        return
+    requirements = [Requirement(row.teams, row.count) for row in rows]
+    for row in unmeetable(requirements, file.voters()):
+        yield (
+            (*path, requirements.index(row)),
+            f"{row.count} of {row.words} can never be reached: one person counts once, and machine accounts "
+            "never count; add members or ask for fewer",
+        )
