@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from approvals.gates import FAIL, Gate, Observation, Outcome
+from approvals.gates import FAIL, Column, Gate, Observation, Outcome, Signature
 from approvals.models import Deployment, ModelVersion, Promotion, WorkflowRun
 from approvals.policies import Policy
 from approvals.services.restrictions import restrictions_of
@@ -44,6 +44,8 @@ def observe(promotion: Promotion, gates: tuple[Gate, ...], now: datetime) -> Obs
         live_data=_evaluated_on(live) if live else frozenset(),
         runs=_runs(version) if "runs" in kinds else {},
         lived=_lived(version, now) if "live_in" in kinds else {},
+        signature=_signature(version) if "signature" in kinds else None,
+        live_signature=_signature(live) if live and "signature" in kinds else None,
     )
 
 
@@ -53,6 +55,18 @@ def _evaluated_on(version: ModelVersion) -> frozenset[str]:
         for each in version.datasets
         if each.get("digest") and each.get("context") in {"evaluation", "test", "validation"}
     )
+
+
+def _signature(version: ModelVersion) -> Signature | None:
+    """None while it is not known, or cannot be read."""
+    try:
+        inputs, outputs = (
+            {row["name"]: Column(row["type"], row["required"]) for row in version.signature[side]}
+            for side in ("inputs", "outputs")
+        )
+    except (KeyError, TypeError):
+        return None
+    return Signature(inputs, outputs)
 
 
 def _runs(version: ModelVersion) -> dict[str, list[str]]:
