@@ -32,6 +32,7 @@ def observe(target: Target, number: int) -> ObservedFacts:
         version=candidate.version,
         metrics=candidate.metrics,
         artifact_bytes=candidate.artifact_bytes,
+        signature=candidate.signature,
         workflow_digest=github.workflow_digest(
             target.model.repository, target.workflow, target.ref
         ),
@@ -40,9 +41,9 @@ def observe(target: Target, number: int) -> ObservedFacts:
 
 def gather_facts(effect: Effect) -> None:
     """Seal the facts of a pending promotion, or say why they cannot be had."""
-    promotion = Promotion.objects.select_related("target__model", "version").get(
-        pk=effect.promotion_id
-    )
+    promotion = Promotion.objects.select_related(
+        "target__model", "target__live_version", "version"
+    ).get(pk=effect.promotion_id)
     if not promotion.is_pending:
         return
     try:
@@ -50,7 +51,26 @@ def gather_facts(effect: Effect) -> None:
     except (Unavailable, Rejected) as error:
         services.record_facts_problem(promotion_id=promotion.pk, problem=str(error))
         raise
+    _look_at_live_signature(promotion)
     services.record_facts(promotion_id=promotion.pk, observed=observed)
+
+
+def _look_at_live_signature(promotion: Promotion) -> None:
+    """What went live under an older release has no signature yet. Without one the gate is unknown, which is
+    no reason to fail here."""
+    from integrations.mlflow.candidate import read_signature
+
+    live = promotion.target.live_version
+    kinds = {each.get("kind") for each in promotion.policy.get("gates", ())}
+    if live is None or live.signature or "signature" not in kinds or promotion.is_rollback:
+        return
+    try:
+        signature = read_signature(
+            promotion.target.model.registry_name, live.number, live.registered_at
+        )
+    except (Unavailable, Rejected, OSError):
+        return
+    services.record_signature(version_id=live.pk, signature=signature)
 
 
 def dispatch(effect: Effect) -> None:

@@ -127,6 +127,7 @@ class World:
             metrics=changes.pop("metrics", dict(version.metrics)),
             workflow_digest=changes.pop("workflow_digest", "git:0123"),
             artifact_bytes=1234,
+            signature=changes.pop("signature", None),
         )
 
     def request(

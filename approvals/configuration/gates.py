@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Literal
 
 from pydantic import Field, model_validator
 
 from approvals.compare import number
 from approvals.configuration.fields import Change, Duration, Line, Number, Slug, Strict
-from approvals.gates import AgainstLive, Gate, LiveIn, MetricLimit, RunsGreen
+from approvals.gates import AgainstLive, Gate, LiveIn, MetricLimit, RunsGreen, SignatureCompatible
 from approvals.states import WorkflowKind
 
 
 class GateConfig(Strict):
     """One gate: ``{metric: auc, at_least: 0.8}``, ``{metric: auc, no_worse_than_live_by: 0.01}``,
-    ``{runs: ci}`` or ``{live_in: staging, for: 2h}``."""
+    ``{runs: ci}``, ``{live_in: staging, for: 2h}`` or ``{signature: compatible}``."""
 
     metric: Line | None = None
     at_least: Number | None = None
@@ -23,11 +24,15 @@ class GateConfig(Strict):
     runs: WorkflowKind | None = None
     live_in: Slug | None = None
     for_: Duration | None = Field(default=None, alias="for")
+    signature: Literal["compatible"] | None = None
 
     @model_validator(mode="after")
     def _one_kind(self) -> GateConfig:
-        if sum(each is not None for each in (self.metric, self.runs, self.live_in)) != 1:
-            raise ValueError("exactly one of 'metric', 'runs' and 'live_in' is expected")
+        kinds = (self.metric, self.runs, self.live_in, self.signature)
+        if sum(each is not None for each in kinds) != 1:
+            raise ValueError(
+                "exactly one of 'metric', 'runs', 'live_in' and 'signature' is expected"
+            )
         limits = [self.at_least, self.at_most, self.no_worse_than_live_by]
         if self.metric is None and any(each is not None for each in limits):
             raise ValueError("limits belong to a gate on a 'metric'")
@@ -50,6 +55,8 @@ class GateConfig(Strict):
             return [RunsGreen(str(self.runs.value))]
         if self.live_in is not None:
             return [LiveIn(self.live_in, int(self.for_.total_seconds()) if self.for_ else 0)]
+        if self.signature is not None:
+            return [SignatureCompatible()]
         metric, found = str(self.metric), list[Gate]()
         if self.at_least is not None or self.at_most is not None:
             found.append(MetricLimit(metric, self.at_least or "", self.at_most or ""))

@@ -22,6 +22,7 @@ from approvals.gates.base import (
 )
 from approvals.gates.metrics import AgainstLive, MetricLimit
 from approvals.gates.pasts import LiveIn, RunsGreen
+from approvals.gates.signature import SignatureCompatible
 
 __all__ = [
     "FAIL",
@@ -38,12 +39,13 @@ __all__ = [
     "Outcome",
     "RunsGreen",
     "Signature",
+    "SignatureCompatible",
     "as_data",
     "from_data",
 ]
 
 KINDS: dict[str, type[Any]] = {
-    gate.kind: gate for gate in (MetricLimit, AgainstLive, RunsGreen, LiveIn)
+    gate.kind: gate for gate in (MetricLimit, AgainstLive, RunsGreen, LiveIn, SignatureCompatible)
 }
 
 

@@ -85,6 +85,11 @@ class ModelVersion(models.Model):
     )
     git_commit = models.CharField(max_length=64, blank=True, db_index=True)
     git_branch = models.CharField(max_length=250, blank=True)
+    signature: models.JSONField[dict[str, Any], dict[str, Any]] = models.JSONField(
+        default=dict,
+        blank=True,
+        help_text="{inputs, outputs: [{name, type, required}]}; empty while it is not known.",
+    )
     artifact_digest = models.CharField(max_length=80, blank=True)
     artifact_bytes = models.BigIntegerField(null=True, blank=True)
     deleted_at = models.DateTimeField(null=True, blank=True)

@@ -38,6 +38,7 @@ from approvals.services.registry import (
     record_absent_versions,
     record_alias_set,
     record_models,
+    record_signature,
     record_versions,
 )
 from approvals.services.reminders import remind_due
@@ -77,6 +78,7 @@ __all__ = [
     "record_facts_problem",
     "record_models",
     "record_run",
+    "record_signature",
     "record_steps",
     "record_unconfirmed",
     "record_versions",

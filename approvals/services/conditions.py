@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from approvals.calendar import in_zone
-from approvals.gates import FAIL, PASS, Gate, Observation, Outcome
+from approvals.gates import FAIL, PASS, Column, Gate, Observation, Outcome, Signature
 from approvals.models import Deployment, ModelVersion, Promotion, WorkflowRun
 from approvals.rules import Policy
 from approvals.services.cases import NOT_A_POLICY, terms_of
@@ -116,6 +116,8 @@ def observe(promotion: Promotion, gates: tuple[Gate, ...], now: datetime) -> Obs
         live_data=_evaluated_on(live) if live else frozenset(),
         runs=_runs(version) if "runs" in kinds else {},
         lived=_lived(version, now) if "live_in" in kinds else {},
+        signature=_signature(version) if "signature" in kinds else None,
+        live_signature=_signature(live) if live and "signature" in kinds else None,
     )
 
 
@@ -125,6 +127,18 @@ def _evaluated_on(version: ModelVersion) -> frozenset[str]:
         for each in version.datasets
         if each.get("digest") and each.get("context") in {"evaluation", "test", "validation"}
     )
+
+
+def _signature(version: ModelVersion) -> Signature | None:
+    """None while it is not known, or cannot be read."""
+    try:
+        inputs, outputs = (
+            {row["name"]: Column(row["type"], row["required"]) for row in version.signature[side]}
+            for side in ("inputs", "outputs")
+        )
+    except (KeyError, TypeError):
+        return None
+    return Signature(inputs, outputs)
 
 
 def _runs(version: ModelVersion) -> dict[str, list[str]]:

@@ -28,7 +28,9 @@ class ObservedFacts:
     """What was read outside, just now. Numbers are decimal text.
 
     ``version``: name, number, registered_at, source, run_id, status, run_status, artifact_digest;
-    ``workflow_digest``: git blob id of the workflow file at the target's ref.
+    ``workflow_digest``: git blob id of the workflow file at the target's ref. ``signature``: as
+    ``ModelVersion.signature`` has it, empty when the version has none, None when nobody looked. It is not
+    sealed itself: it is part of the artifacts, whose digest is.
     """
 
     version: Mapping[str, str]
@@ -36,6 +38,7 @@ class ObservedFacts:
     workflow_digest: str
     artifact_bytes: int | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    signature: Mapping[str, Any] | None = None
 
 
 def compose(promotion: Promotion, target: Target, observed: ObservedFacts) -> dict[str, Any]:
@@ -114,6 +117,10 @@ def record_facts(
     now = now or timezone.now()
     if not promotion.is_pending:
         return promotion
+    # Before the comparison of seals: a version that was sealed by an older release has no signature yet.
+    if observed.signature is not None and promotion.version.signature != observed.signature:
+        promotion.version.signature = dict(observed.signature)
+        promotion.version.save(update_fields=["signature"])
     target = promotion.target
     facts = compose(promotion, target, observed)
     new_seal = seal_of(facts)

@@ -155,6 +155,12 @@ def record_absent_versions(*, present: Mapping[str, set[int]], now: datetime | N
 
 
 @transaction.atomic
+def record_signature(*, version_id: int, signature: Mapping[str, Any]) -> None:
+    """Keep the signature of a version that was sealed before signatures were read; one that is known stays."""
+    ModelVersion.objects.filter(pk=version_id, signature={}).update(signature=dict(signature))
+
+
+@transaction.atomic
 def record_alias_set(
     *, deployment_id: int, alias: str, before: int | None, now: datetime | None = None
 ) -> None:

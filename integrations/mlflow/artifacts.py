@@ -9,14 +9,16 @@ from __future__ import annotations
 import hashlib
 import re
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import mlflow.artifacts
 from mlflow.exceptions import MlflowException
 
 from approvals.wording import listed
 from integrations.errors import Rejected
+from integrations.mlflow.signatures import signature_in
 
 # Written into the download folder by some of MLflow's own download paths; not part of the artifact.
 NOT_ARTIFACTS = {"registered_model_meta"}
@@ -27,10 +29,11 @@ NOT_THERE = re.compile(r"\b404\b|RESOURCE_DOES_NOT_EXIST|NoSuchKey|No such file"
 
 @dataclass(frozen=True)
 class Hashed:
-    """The digest and the size of all files in bytes."""
+    """The digest and the size of all files in bytes; the signature as :func:`signature_in` has it."""
 
     digest: str
     size: int
+    signature: dict[str, Any] = field(default_factory=dict)
 
 
 def hash_folder(root: Path) -> Hashed:
@@ -121,4 +124,10 @@ def hash_artifacts(uri: str, tracking_uri: str) -> Hashed:
         missing = missing_files(root)
         if missing:
             raise Rejected(f"The artifacts are broken: {listed(missing)}.")
-        return hash_folder(root)
+        return replace(hash_folder(root), signature=signature_in(root))
+
+
+def download_signature(uri: str, tracking_uri: str) -> dict[str, Any]:
+    """Download nothing but the MLmodel file of ``uri``. Raises as :func:`hash_artifacts` does."""
+    with tempfile.TemporaryDirectory(prefix="countersign-") as folder:
+        return signature_in(_download(f"{uri.rstrip('/')}/MLmodel", tracking_uri, folder).parent)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 
 from django.conf import settings
 
 from integrations.errors import Rejected
-from integrations.mlflow.artifacts import hash_artifacts
+from integrations.mlflow.artifacts import download_signature, hash_artifacts
 from integrations.mlflow.client import mlflow
 
 
@@ -20,6 +21,7 @@ class Candidate:
     version: Mapping[str, str]
     metrics: Mapping[str, str]
     artifact_bytes: int
+    signature: Mapping[str, Any] = field(default_factory=dict)
 
 
 def moment(milliseconds: int) -> datetime:
@@ -54,4 +56,16 @@ def read_candidate(registry_name: str, number: int) -> Candidate:
         },
         metrics={name: decimal(value) for name, value in run.data.metrics.items()} if run else {},
         artifact_bytes=hashed.size,
+        signature=hashed.signature,
     )
+
+
+def read_signature(registry_name: str, number: int, registered_at: datetime) -> Mapping[str, Any]:
+    """The signature alone, without the other artifacts; empty when the version has none, or when the number
+    belongs to another version by now. Raises Unavailable, Rejected."""
+    with mlflow() as client:
+        version = client.get_model_version(registry_name, str(number))
+        if moment(version.creation_timestamp) != registered_at:
+            return {}
+        uri = client.get_model_version_download_uri(registry_name, str(number))
+        return download_signature(uri, settings.MLFLOW_TRACKING_URI)

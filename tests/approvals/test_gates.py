@@ -253,7 +253,7 @@ def test_a_changed_policy_is_said_and_changes_nothing(world: World) -> None:
 
 MODEL = "    workflow: deploy.yml\n"
 MISTAKES = {
-    "nothing to judge": ("{at_least: 1}", "exactly one of 'metric', 'runs' and 'live_in'"),
+    "nothing to judge": ("{at_least: 1}", "exactly one of 'metric', 'runs', 'live_in'"),
     "two at once": ("{metric: auc, runs: ci, at_least: 1}", "exactly one of"),
     "no limit": ("{metric: auc}", "'at_least', 'at_most' or 'no_worse_than_live_by' is expected"),
     "a limit of nothing": ("{runs: ci, at_most: 1}", "limits belong to a gate on a 'metric'"),

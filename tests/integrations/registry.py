@@ -65,7 +65,9 @@ class Registry:
 
         self.client = MlflowClient(tracking_uri=url, registry_uri=url)
 
-    def register(self, name: str, *, metrics: dict[str, float]) -> int:
+    def register(
+        self, name: str, *, metrics: dict[str, float], mlmodel: str = "flavors: {}\n"
+    ) -> int:
         """A new version with a finished run and three small files; its number."""
         from mlflow.exceptions import MlflowException
 
@@ -76,7 +78,7 @@ class Registry:
         run = self.client.create_run("0")
         for metric, value in metrics.items():
             self.client.log_metric(run.info.run_id, metric, value)
-        self.client.log_text(run.info.run_id, "flavors: {}\n", "model/MLmodel")
+        self.client.log_text(run.info.run_id, mlmodel, "model/MLmodel")
         self.client.log_text(run.info.run_id, "weights 1", "model/weights.txt")
         self.client.log_text(run.info.run_id, "more", "model/data/more.txt")
         self.client.set_terminated(run.info.run_id)
