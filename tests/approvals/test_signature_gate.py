@@ -174,8 +174,6 @@ def test_in_the_file(tmp_path: Any) -> None:
     own = "    environments: {staging: , production: {gates: [{signature: compatible}]}}\n"
     configuration = load(write(tmp_path, changed(MODEL, MODEL + own, SMALL))).configuration
     model = configuration.models["fraud"]
-    assert model.environments is not None
     staging, production = configuration.environments_of(model)
-    own_rules = model.environments["production"]
-    assert configuration.policy_of(model, production, own_rules).gates == (SignatureCompatible(),)
-    assert configuration.policy_of(model, staging, None).gates == ()
+    assert configuration.policy_of("fraud", production).gates == (SignatureCompatible(),)
+    assert configuration.policy_of("fraud", staging).gates == ()
