@@ -34,6 +34,7 @@ from approvals.wording import day_and_time, listed
 POLICY_CHANGED = (
     "The policy changed after this was asked; this request keeps the rules of that moment."
 )
+GATE_WORDS = {"pass": "Passed", "fail": "Fails", "unknown": "Unknown"}
 AUTOMATIC = "Nobody has to approve: it is approved automatically once every gate passes."
 
 
@@ -50,13 +51,18 @@ class RequirementRow:
     @property
     def sentence(self) -> str:
         """``risk: 1 more needed (Carol Chen could).``"""
+        return f"{self.teams}: {self.state}"
+
+    @property
+    def state(self) -> str:
+        """The sentence without the teams' names."""
         have = listed([str(each) for each in self.approved])
         if not self.missing:
-            return f"{self.teams}: approved by {have}."
+            return f"approved by {have}."
         names = listed([str(each) for each in self.could], "or")
         who = f"{names} could" if names else "nobody is left who could"
         so_far = f"approved by {have}; " if have else ""
-        return f"{self.teams}: {so_far}{self.missing} more needed ({who})."
+        return f"{so_far}{self.missing} more needed ({who})."
 
 
 @dataclass(frozen=True)
@@ -88,12 +94,15 @@ class Explanation:
     def sentences(self) -> list[str]:
         """All of it as plain text, one sentence a line: every door shows these very words."""
         lines = [row.sentence for row in self.rows]
-        lines += [f"Blocked: {blocker}" for blocker in self.blockers]
-        lines += [f"Passed: {gate.sentence}" for gate in self.gates if gate.passed]
+        lines += [f"Blocked: {problem}" for problem in self.problems]
+        lines += [f"{GATE_WORDS[gate.verdict]}: {gate.sentence}" for gate in self.gates]
         lines += self.notes
-        if self.expires_at:
-            lines.append(f"Open until {day_and_time(self.expires_at)}.")
-        return lines
+        return lines if self.expires_at is None else [*lines, self.open_until]
+
+    @property
+    def open_until(self) -> str:
+        """``Open until 23 Nov 2026, 14:05 UTC.``; empty once it is decided."""
+        return f"Open until {day_and_time(self.expires_at)}." if self.expires_at else ""
 
     @property
     def you(self) -> str:

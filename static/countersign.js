@@ -42,6 +42,10 @@
     }
   });
 
+  // People speak of times on their own clocks.
+  const zone = document.querySelector("[data-my-zone]");
+  if (zone && zone.value === "UTC") zone.value = Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC";
+
   // An open menu closes when one clicks or moves elsewhere, or presses Escape.
   const close = (except) => {
     for (const menu of document.querySelectorAll("details.menu[open]")) {

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from django.db.models import Prefetch, QuerySet
 from django.http import Http404
 
-from approvals.models import Deployment, Effect, Event, Person, Promotion, Review
+from approvals.models import Deployment, Effect, Event, Person, Promotion
 from approvals.models.outbox import EffectKind
 from approvals.selectors.standing import Standing, standings, waiting_for, with_everything
+from approvals.services.cases import counting_reviews
 from approvals.states import DeploymentStatus, EffectStatus, PromotionStatus
 
 # Whom an effect speaks to, as people call it.
@@ -41,12 +42,13 @@ def promotion_or_404(pk: int) -> Promotion:
             "requester",
             "replaces__model",
             "superseded_by__version",
+            "overridden_by",
             "deployment__workflow_run",
             "deployment__previous",
             *optional_relations(),
         )
         .prefetch_related(
-            Prefetch("reviews", Review.objects.select_related("person")),
+            counting_reviews(),
             Prefetch("requester__teams"),
         )
         .filter(pk=pk)

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 
+from django.utils import timezone
+
+from approvals.calendar import Span
 from approvals.compare import MetricRow, compare_metrics
 from approvals.models import (
     Deployment,
@@ -14,6 +18,7 @@ from approvals.models import (
     Target,
 )
 from approvals.selectors.catalogue import open_restrictions
+from approvals.selectors.freezes import frozen_environments
 from approvals.states import OPEN_DEPLOYMENT, DeploymentStatus, PromotionStatus
 
 
@@ -27,6 +32,7 @@ class Cell:
     headline: MetricRow | None = None
     candidate: ModelVersion | None = None
     change: MetricRow | None = None
+    frozen: Span | None = None
 
     @property
     def state(self) -> str:
@@ -80,8 +86,8 @@ def headline_of(
     return compare_metrics(version.metrics, live.metrics if live else {}, model.metrics)[0]
 
 
-def matrix() -> Matrix:
-    """Every active model and environment, in nine queries whatever their number."""
+def matrix(now: datetime | None = None) -> Matrix:
+    """Every active model and environment; the queries grow with the environments, not with the models."""
     environments = list(Environment.objects.filter(is_active=True))
     models = list(RegisteredModel.objects.filter(is_active=True))
     targets = Target.objects.filter(is_active=True).select_related(
@@ -89,6 +95,9 @@ def matrix() -> Matrix:
     )
     targets = targets.prefetch_related(open_restrictions(), open_restrictions("live_version__"))
     cells = {(each.model_id, each.environment_id): Cell(each) for each in targets}
+    frozen = frozen_environments([cell.target for cell in cells.values()], now or timezone.now())
+    for cell in cells.values():
+        cell.frozen = frozen.get(cell.target.pk)
     by_target = {cell.target.pk: cell for cell in cells.values()}
     latest = (
         Deployment.objects.order_by("target_id", "-id")

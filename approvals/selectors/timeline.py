@@ -42,6 +42,7 @@ def page_of_history(filters: Mapping[str, str], before: int | None = None) -> Pa
         "target__model",
         "target__environment",
         "promotion__version__model",
+        "promotion__overridden_by",
         "promotion__deployment",
         *optional_relations("promotion__"),
     )
@@ -50,7 +51,11 @@ def page_of_history(filters: Mapping[str, str], before: int | None = None) -> Pa
         name = filters["model"]
         events = events.filter(Q(target__model__name=name) | Q(target=None, data__model=name))
     if filters.get("environment"):
-        events = events.filter(target__environment__name=filters["environment"])
+        name = filters["environment"]
+        # A freeze is about an environment, not about one target in it.
+        events = events.filter(
+            Q(target__environment__name=name) | Q(target=None, data__environment=name)
+        )
     if filters.get("person"):
         events = events.filter(actor__username=filters["person"])
     if filters.get("kind") in GROUPS:

@@ -15,7 +15,15 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 
-from approvals.models import Event, ModelVersion, Person, Promotion, RegisteredModel, WorkflowRun
+from approvals.models import (
+    Event,
+    ModelVersion,
+    Person,
+    Promotion,
+    RegisteredModel,
+    Restriction,
+    WorkflowRun,
+)
 from approvals.narrative import kind_of, sentence_of
 from approvals.selectors.catalogue import policy_words
 from approvals.states import DeploymentStatus, PromotionStatus
@@ -140,7 +148,16 @@ def promotion_badge(promotion: Promotion) -> str:
     """The decision's status."""
     shape, tone = STATUS[PromotionStatus(promotion.status)]
     text = promotion.get_status_display()
-    return badge(text, shape, tone, "promotion-status", promotion.status)
+    said = badge(text, shape, tone, "promotion-status", promotion.status)
+    return format_html("{} {}", said, broken_glass(promotion)) if broken_glass(promotion) else said
+
+
+@register.simple_tag
+def broken_glass(promotion: Promotion | None) -> str:
+    """The mark of what was approved by breaking the glass, for ever; empty for everything else."""
+    if promotion is None or promotion.overridden_by_id is None:
+        return ""
+    return badge("Glass broken", "siren", "bad", "glass", "broken")
 
 
 @register.simple_tag
@@ -276,6 +293,12 @@ def commit_url(version: ModelVersion) -> str:
 def repository_url(name: str) -> str:
     """The repository on GitHub."""
     return links.repository(name)
+
+
+@register.filter
+def kinds(restrictions: list[Restriction]) -> set[str]:
+    """The kinds of these restrictions."""
+    return {each.kind for each in restrictions}
 
 
 @register.filter

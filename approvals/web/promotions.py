@@ -27,9 +27,10 @@ from approvals.selectors.catalogue import (
 )
 from approvals.services import Refused
 from approvals.services.cases import case_of, why_not_counting
+from approvals.services.schedules import next_window, why_no_schedule
 from approvals.states import DeploymentStatus, PromotionKind, Verdict, Via
 from approvals.web.live import live_page
-from approvals.web.pages import person_of
+from approvals.web.pages import moment_in, person_of, zone_in
 from approvals.web.progress import steps_of
 
 
@@ -81,6 +82,8 @@ def _context(request: HttpRequest, shown: Promotion) -> dict[str, Any]:
         "target": shown.target,
         "model": shown.target.model,
         "deployment": deployment,
+        "started": bool(deployment and deployment.dispatches),
+        "zones": _zones(shown),
         "explanation": explanation,
         "gathering": gathering,
         "steps": steps_of(shown, deployment, alias),
@@ -101,6 +104,12 @@ def _context(request: HttpRequest, shown: Promotion) -> dict[str, Any]:
     }
     context["actions_key"] = _actions_key(context)
     return context
+
+
+def _zones(shown: Promotion) -> list[str]:
+    """The time zones offered: the promotion's own, those of the freezes, UTC. Any other can be typed."""
+    known = [shown.run_zone, *(str(each.get("zone", "")) for each in shown.target.freezes), "UTC"]
+    return [zone for zone in dict.fromkeys(known) if zone]
 
 
 # For so long after its end a run's last steps may still be read.
@@ -129,6 +138,7 @@ def _allowed(shown: Promotion, person: Person) -> dict[str, bool]:
         and (person.pk == shown.requester_id or decides),
         "may_withdraw": shown.is_pending
         and any(each.person_id == person.pk and not each.voided_at for each in shown.reviews.all()),
+        "may_schedule": not why_no_schedule(shown, person, timezone.now()),
         "may_check": shown.is_pending and bool(shown.problem),
         "unconfirmed": unconfirmed,
         "may_dispatch_again": unconfirmed and decides,
@@ -150,6 +160,9 @@ def _actions_key(context: dict[str, Any]) -> str:
         context["promotion"].problem,
         explanation.may_act,
         explanation.why_not,
+        explanation.may_override,
+        explanation.terms,
+        bool(explanation.blockers),
         *(context[name] for name in sorted(context) if name.startswith("may_")),
         context["unconfirmed"],
     ]
@@ -165,15 +178,37 @@ def _act(request: HttpRequest, shown: Promotion, form: dict[str, Any]) -> HttpRe
     this = {**who, "promotion_id": shown.pk}
     deployment = decisions.deployment_of(shown)
     delivery = {**who, "deployment_id": deployment.pk if deployment else 0}
-    seal = request.POST.get("seal", "")
+    seal, ticked = request.POST.get("seal", ""), request.POST.getlist("ticked")
     verbs: dict[str, tuple[Callable[[], object], str]] = {
         "approve": (
-            lambda: services.review(**this, verdict=Verdict.APPROVE, seal=seal, comment=text),
+            lambda: services.review(
+                **this, verdict=Verdict.APPROVE, seal=seal, comment=text, ticked=ticked
+            ),
             "Your approval counts.",
         ),
         "reject": (
             lambda: services.review(**this, verdict=Verdict.REJECT, seal=seal, comment=text),
             "Rejected. The one who asked is told why.",
+        ),
+        "override": (
+            lambda: services.override(**this, seal=seal, reason=text),
+            "You broke the glass. Everybody is told.",
+        ),
+        "schedule": (
+            lambda: services.schedule(
+                **this, run_at=moment_in(request, "run_at"), zone=zone_in(request)
+            ),
+            "The time is set; it is dispatched then, once it is approved.",
+        ),
+        "next_open": (
+            lambda: services.schedule(
+                **this, run_at=next_window(shown, timezone.now()), zone=zone_in(request)
+            ),
+            "It runs in the next open window, once it is approved.",
+        ),
+        "unschedule": (
+            lambda: services.schedule(**this, run_at=None),
+            "It runs as soon as it is approved.",
         ),
         "withdraw": (
             lambda: services.withdraw_review(**this),
@@ -201,7 +236,14 @@ def _act(request: HttpRequest, shown: Promotion, form: dict[str, Any]) -> HttpRe
     try:
         verb()
     except Refused as refused:
-        form.update(text=text, error=refused.sentence, action=request.POST.get("action"))
+        form.update(
+            text=text,
+            error=refused.sentence,
+            action=request.POST.get("action"),
+            ticked=ticked,
+            run_at=request.POST.get("run_at", ""),
+            zone=request.POST.get("zone", ""),
+        )
         return None
     messages.success(request, done)
     return redirect(shown)

@@ -24,6 +24,7 @@ ACTIONS: dict[str, tuple[Callable[..., Any], type[Target] | type[ModelVersion], 
         "Locked. Nothing is approved or started here until it is unlocked.",
     ),
     "unlock": (services.unlock, Target, "Unlocked."),
+    "resume": (services.resume, Target, "The hold is over: gates may approve by themselves again."),
     "quarantine": (services.quarantine, ModelVersion, "Quarantined: it cannot go live anywhere."),
     "release": (services.release, ModelVersion, "Released from quarantine."),
 }

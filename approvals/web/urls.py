@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.urls import path, register_converter
 from django.urls.converters import StringConverter
 
-from approvals.web import catalogue, inbox, overview, people, promotions, restrictions
+from approvals.web import catalogue, freezes, inbox, overview, people, promotions, restrictions
 
 
 class NameConverter(StringConverter):
@@ -24,8 +24,11 @@ urlpatterns = [
     path("promotions/<int:pk>/facts/", promotions.facts, name="promotion_facts"),
     path("targets/<int:pk>/rollback/", catalogue.rollback, name="rollback"),
     path("restrictions/<str:action>/<int:pk>/", restrictions.restrict, name="restrict"),
+    path("freezes/", freezes.page, name="freezes"),
+    path("inbox/decide/", inbox.decide, name="decide_many"),
     path("inbox/", inbox.inbox, name="inbox"),
     path("timeline/", inbox.timeline, name="timeline"),
     path("profile/", people.profile, name="profile"),
+    path("profile/delegation/", people.delegation, name="delegation"),
     path("sandbox/sign-in/<str:username>/", people.sandbox_sign_in, name="sandbox_sign_in"),
 ]

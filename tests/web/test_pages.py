@@ -148,7 +148,7 @@ def test_the_promotion_shows_who_has_and_who_could(world: World, browser: Browse
     world.review(promotion, "bob", comment="Looks right.")
     html = text_of(browser("carol"), promotion.get_absolute_url())
     assert "approved by Bob Brandt" in html
-    assert "1 missing; Carol Chen could" in html
+    assert "1 more needed (Carol Chen could)" in html
     assert "Looks right." in html
     assert f'name="seal" value="{promotion.seal}"' in html
     assert promotion.short_seal in html
@@ -398,7 +398,7 @@ def test_gates_are_shown_in_words_and_no_approve_button_while_one_blocks(
     html = text_of(browser("bob"), promotion.get_absolute_url())
     verdicts = re.findall(r'data-gate="(\w+)"', html)
     assert verdicts == ["pass", "fail", "unknown"]
-    for words in ("Passes", "Fails", "Unknown", "auc is 0.95; at least 0.99 is required."):
+    for words in ("Passed:", "Fails", "Unknown", "auc is 0.95; at least 0.99 is required."):
         assert words in html
     assert 'value="approve"' not in html
     assert 'value="reject"' in html
@@ -439,6 +439,7 @@ def test_every_named_page_is_listed_here() -> None:
     assert names == {
         "overview", "model", "version", "promotion", "promotion_facts", "rollback", "inbox",
         "timeline", "profile", "sandbox_sign_in", "restrict",
+        "freezes", "decide_many", "delegation",
     }  # fmt: skip
 
 
