@@ -6,6 +6,7 @@ and, if not, why, in one sentence.
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -148,6 +149,8 @@ def explain(
 
 
 def _with_reviews(promotion: Promotion) -> Promotion:
+    """A copy with its reviews: the caller's must go on reading them afresh."""
+    promotion = copy(promotion)
     prefetch_related_objects([promotion], counting_reviews())
     return promotion
 

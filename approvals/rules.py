@@ -227,7 +227,8 @@ class Policy:
             rows,
             tuple(dict.fromkeys(items)),
             self.comment_required or any(rule.comment_required for rule, _ in applying),
-            self.automatic and not rows,
+            # Without a gate nothing would stand in the way: the file refuses that, and so does this.
+            self.automatic and not rows and bool(self.gates),
             tuple(why for _, why in applying),
         )
 

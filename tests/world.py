@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from copy import deepcopy
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
@@ -15,6 +16,7 @@ from django.utils import timezone
 from approvals import services
 from approvals.configuration import load
 from approvals.models import Deployment, ModelVersion, Person, Promotion, Target
+from approvals.rules import Policy
 from approvals.services import ObservedFacts, RunFacts, VersionFacts
 from approvals.services.registry import ModelFacts
 from approvals.states import PromotionStatus, Verdict, Via
@@ -44,9 +46,11 @@ class World:
 
     def _make(self) -> None:
         services.apply_configuration(loaded=_loaded(settings.COUNTERSIGN_CONFIG), via=Via.COMMAND)
-        # No gates: nothing here has a past that would let them pass. tests/approvals/test_gates.py sets some.
+        # Nothing but who approves: tests that are about gates, rules or freezes set their own (see ``rules``).
         for target in Target.objects.all():
-            target.policy["gates"] = []
+            target.policy.update(gates=[], rules=[], checklist=[], comment_required=False)
+            target.policy.update(remind_after=0, escalate_after=0, escalate_to="")
+            target.freezes = []
             target.save()
         Person.objects.update(is_active=True)
         for name in ("alice", "bob", "carol", "dave", "mallory"):
@@ -62,6 +66,13 @@ class World:
 
     def target(self, environment: str = "production", model: str = "fraud-detector") -> Target:
         return Target.objects.get(model__name=model, environment__name=environment)
+
+    def rules(self, target: Target | None = None, /, **changes: Any) -> Target:
+        """Change the policy in force at a target (production of fraud-detector), as a new file would."""
+        target = target or self.target()
+        target.policy = replace(Policy.from_data(target.policy), **changes).as_data()
+        target.save(update_fields=["policy"])
+        return target
 
     def version(
         self,
