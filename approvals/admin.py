@@ -97,6 +97,18 @@ SHOWN: dict[type[Model], tuple[list[str], list[str], list[str], list[str]]] = {
         ["dedupe_key"],
         [],
     ),
+    models.Evidence: (
+        ["name", "version", "environment", "verdict", "produced_by", "via", "produced_at"],
+        ["verdict", "via", "environment"],
+        ["name", "version__model__name", "source"],
+        ["version__model", "environment", "recorded_by", "workflow_run"],
+    ),
+    models.ApiToken: (
+        ["prefix", "person", "name", "created_at", "last_used_at", "expires_at", "revoked_at"],
+        [],
+        ["prefix", "name", "person__username"],
+        ["person"],
+    ),
     models.Event: (
         ["id", "at", "kind", "actor", "via", "target"],
         ["kind", "via"],
@@ -140,6 +152,8 @@ def _administrator(request: HttpRequest) -> models.Person:
 
 
 admin.site._registry[models.Effect].actions = [retry]
+# What opens a door is shown to nobody, not even as its hash.
+admin.site._registry[models.ApiToken].exclude = ("digest",)
 
 
 @admin.register(models.Person)

@@ -20,6 +20,7 @@ from approvals.gates.base import (
     Outcome,
     Signature,
 )
+from approvals.gates.evidence import EvidencePassed
 from approvals.gates.metrics import AgainstLive, MetricLimit
 from approvals.gates.pasts import LiveIn, RunsGreen
 
@@ -30,6 +31,7 @@ __all__ = [
     "UNKNOWN",
     "AgainstLive",
     "Column",
+    "EvidencePassed",
     "Finding",
     "Gate",
     "LiveIn",
@@ -43,7 +45,7 @@ __all__ = [
 ]
 
 KINDS: dict[str, type[Any]] = {
-    gate.kind: gate for gate in (MetricLimit, AgainstLive, RunsGreen, LiveIn)
+    gate.kind: gate for gate in (MetricLimit, AgainstLive, RunsGreen, LiveIn, EvidencePassed)
 }
 
 

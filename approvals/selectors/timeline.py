@@ -17,8 +17,12 @@ PAGE = 50
 GROUPS: dict[str, tuple[str, tuple[str, ...]]] = {
     "promotions": ("Promotions and reviews", ("promotion.", "review.")),
     "deployments": ("Deployments", ("deployment.", "registry.")),
+    "evidence": ("Evidence", ("evidence.",)),
     "restrictions": ("Locks and quarantines", ("target.", "version.")),
-    "configuration": ("Configuration and accounts", ("configuration.", "slack.")),
+    "configuration": (
+        "Configuration and accounts",
+        ("configuration.", "person.", "slack.", "token."),
+    ),
 }
 
 

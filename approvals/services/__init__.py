@@ -18,6 +18,7 @@ from approvals.services.delivery import (
     stop_dispatch,
     waits_for,
 )
+from approvals.services.evidence import record_evidence
 from approvals.services.facts import ObservedFacts, record_facts, record_facts_problem
 from approvals.services.outbox import retry_effect
 from approvals.services.people import set_active
@@ -39,6 +40,7 @@ from approvals.services.registry import (
 from approvals.services.restrictions import lock, quarantine, release, unlock
 from approvals.services.reviews import review, withdraw_review
 from approvals.services.runs import RunFacts, record_run, record_steps
+from approvals.services.tokens import create_token, person_of_token, revoke_token
 
 __all__ = [
     "ObservedFacts",
@@ -50,17 +52,20 @@ __all__ = [
     "cancel",
     "check_again",
     "close_overdue",
+    "create_token",
     "dispatch_again",
     "give_up",
     "lock",
     "look_again",
     "note_delivery",
+    "person_of_token",
     "postpone_dispatch",
     "quarantine",
     "record_absent_versions",
     "record_alias_set",
     "record_dispatch_refused",
     "record_dispatched",
+    "record_evidence",
     "record_facts",
     "record_facts_problem",
     "record_models",
@@ -73,6 +78,7 @@ __all__ = [
     "request_rollback",
     "retry_effect",
     "review",
+    "revoke_token",
     "set_active",
     "stop_dispatch",
     "unlock",

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from approvals.gates import FAIL, Gate, Observation, Outcome
+from approvals.gates import FAIL, Finding, Gate, Observation, Outcome
 from approvals.models import Deployment, ModelVersion, Promotion, WorkflowRun
 from approvals.policies import Policy
+from approvals.services.evidence import newest_evidence
 from approvals.services.restrictions import restrictions_of
-from approvals.states import DeploymentStatus
+from approvals.states import DeploymentStatus, EvidenceVerdict
 
 
 def outcomes_of(promotion: Promotion, now: datetime) -> list[Outcome]:
@@ -44,6 +45,7 @@ def observe(promotion: Promotion, gates: tuple[Gate, ...], now: datetime) -> Obs
         live_data=_evaluated_on(live) if live else frozenset(),
         runs=_runs(version) if "runs" in kinds else {},
         lived=_lived(version, now) if "live_in" in kinds else {},
+        evidence=_evidence(promotion, now) if "evidence" in kinds else {},
     )
 
 
@@ -68,6 +70,18 @@ def _runs(version: ModelVersion) -> dict[str, list[str]]:
     for (kind, _), conclusion in newest.items():
         found.setdefault(kind, []).append(conclusion)
     return found
+
+
+def _evidence(promotion: Promotion, now: datetime) -> dict[str, Finding]:
+    """The newest of each name, for the promotion's environment or for every one."""
+    return {
+        each.name: Finding(
+            passed=each.verdict == EvidenceVerdict.PASS,
+            age=max(int((now - each.produced_at).total_seconds()), 0),
+            source=each.produced_by,
+        )
+        for each in newest_evidence(promotion.version, promotion.target.environment_id)
+    }
 
 
 def _lived(version: ModelVersion, now: datetime) -> dict[str, int]:

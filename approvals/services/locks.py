@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from django.db import connection
 
-from approvals.models import Deployment, Promotion, Target
+from approvals.models import Deployment, ModelVersion, Promotion, Target
 from approvals.services.refusal import Refused
 
 
@@ -24,6 +24,16 @@ def lock_target(target_id: int) -> Target:
         )
     except Target.DoesNotExist:
         raise Refused("unknown_target", "There is no such target.") from None
+
+
+def lock_everywhere(version_id: int) -> tuple[ModelVersion, list[Target]]:
+    """The version and its model's targets, all locked, in one order for everybody. Raises
+    Refused("unknown_version")."""
+    version = ModelVersion.objects.select_related("model").filter(pk=version_id).first()
+    if version is None:
+        raise Refused("unknown_version", "There is no such version.")
+    ids = Target.objects.filter(model=version.model).order_by("pk").values_list("pk", flat=True)
+    return version, [lock_target(each) for each in ids]
 
 
 def lock_promotion(promotion_id: int) -> Promotion:

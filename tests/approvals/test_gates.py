@@ -253,7 +253,10 @@ def test_a_changed_policy_is_said_and_changes_nothing(world: World) -> None:
 
 MODEL = "    workflow: deploy.yml\n"
 MISTAKES = {
-    "nothing to judge": ("{at_least: 1}", "exactly one of 'metric', 'runs' and 'live_in'"),
+    "nothing to judge": (
+        "{at_least: 1}",
+        "exactly one of 'metric', 'runs', 'live_in' and 'evidence'",
+    ),
     "two at once": ("{metric: auc, runs: ci, at_least: 1}", "exactly one of"),
     "no limit": ("{metric: auc}", "'at_least', 'at_most' or 'no_worse_than_live_by' is expected"),
     "a limit of nothing": ("{runs: ci, at_most: 1}", "limits belong to a gate on a 'metric'"),
@@ -273,6 +276,10 @@ MISTAKES = {
     "not before": ("{live_in: production}", "could never pass"),
     "no duration": ("{live_in: staging, for: long}", "a duration such as"),
     "a duration of nothing": ("{runs: ci, for: 2h}", "'for' belongs to"),
+    "evidence without a name": ("{evidence: Load test}", "evidence"),
+    "no age": ("{evidence: load-test, max_age: long}", "a duration such as"),
+    "an age of nothing": ("{runs: ci, max_age: 7d}", "'max_age' belongs to a gate on 'evidence'"),
+    "a time of evidence": ("{evidence: load-test, for: 2d}", "'for' belongs to"),
     "a misspelt key": ("{metric: auc, atleast: 1}", "atleast"),
 }
 
