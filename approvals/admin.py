@@ -117,6 +117,9 @@ SHOWN: dict[type[Model], tuple[list[str], list[str], list[str], list[str]]] = {
     ),
 }
 
+# What opens a door is shown to nobody, not even as its hash.
+HIDDEN: dict[type[Model], tuple[str, ...]] = {models.ApiToken: ("digest",)}
+
 for model, (columns, filters, searched, fetched) in SHOWN.items():
     admin.site.register(
         model,
@@ -129,6 +132,7 @@ for model, (columns, filters, searched, fetched) in SHOWN.items():
                 "search_fields": searched,
                 "list_select_related": fetched or False,
                 "show_full_result_count": False,
+                "exclude": HIDDEN.get(model, ()),
             },
         ),
     )
@@ -152,8 +156,6 @@ def _administrator(request: HttpRequest) -> models.Person:
 
 
 admin.site._registry[models.Effect].actions = [retry]
-# What opens a door is shown to nobody, not even as its hash.
-admin.site._registry[models.ApiToken].exclude = ("digest",)
 
 
 @admin.register(models.Person)
