@@ -56,7 +56,8 @@ def malformed(request: HttpRequest, error: ValidationError) -> HttpResponse:
     # The beginning says where: body, and the name of our own parameter.
     place = ".".join(str(each) for each in first.get("loc", ())[2:] or first.get("loc", ())[1:])
     field = clean_text(place)[:100]
-    return refusal(422, "malformed", f"{field}: {first['msg']}", field)
+    said = str(first["msg"]).removeprefix("Value error, ")
+    return refusal(422, "malformed", f"{field}: {said}" if field else said, field)
 
 
 def unauthorized(request: HttpRequest, error: Unauthorized) -> HttpResponse:

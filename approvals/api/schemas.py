@@ -5,13 +5,23 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from ninja import Schema
-from pydantic import AwareDatetime, ConfigDict, Field
+from pydantic import AwareDatetime, BeforeValidator, ConfigDict, Field
 
 from approvals.states import EvidenceVerdict, PromotionKind, PromotionStatus, Verdict
 
 # Longer is refused by the verbs with a sentence of their own; PostgreSQL's whole numbers end here.
 Text = Annotated[str, Field(max_length=10_000)]
 Name = Annotated[str, Field(min_length=1, max_length=255)]
+
+
+def _text_only(value: Any) -> Any:
+    """A bare number could be seconds or milliseconds; nobody should have to guess."""
+    if not isinstance(value, str):
+        raise ValueError("a time such as 2026-11-20T14:05:00Z is expected")
+    return value
+
+
+Time = Annotated[AwareDatetime, BeforeValidator(_text_only)]
 Number = Annotated[int, Field(strict=True, ge=0, le=2**31 - 1)]
 
 HIGHEST_ID = 2**63 - 1
@@ -42,7 +52,7 @@ class EvidenceIn(Body):
     link: Text = ""
     source: Text = ""
     key: Text = ""
-    produced_at: AwareDatetime | None = None
+    produced_at: Time | None = None
 
 
 class PromotionIn(Body):

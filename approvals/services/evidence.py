@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -34,6 +34,8 @@ MAX_SOURCE = 200
 MAX_KEY = 200
 # Clocks differ a little; what is further ahead would hide every later result.
 MAX_AHEAD = timedelta(minutes=5)
+# A mistake for sure; and near the first year of all, zones lead out of the calendar.
+EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 # Finite by its form; three digits of exponent hold every double, and no text grows endless when shown.
 DECIMAL = re.compile(r"[+-]?(\d{1,40}(\.\d{0,40})?|\.\d{1,40})([eE][+-]?\d{1,3})?", re.ASCII)
 
@@ -172,7 +174,8 @@ def _is_address(link: str) -> bool:
         return False
     try:
         parts = urlsplit(link)
-        return parts.scheme in {"http", "https"} and bool(parts.hostname)
+        # A port that is none raises ValueError when it is looked at.
+        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
     except ValueError:
         return False
 
@@ -197,6 +200,8 @@ def _refuse_time(produced_at: datetime | None, now: datetime) -> None:
         return
     if timezone.is_naive(produced_at):
         raise Refused("bad_time", "A time needs its zone, such as 2026-11-20T14:05:00Z.")
+    if produced_at < EARLIEST:
+        raise Refused("bad_time", "It says that it was produced before the year 2000.")
     if produced_at > now + MAX_AHEAD:
         raise Refused("in_the_future", "It says that it will be produced in the future.")
 

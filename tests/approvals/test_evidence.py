@@ -194,6 +194,7 @@ class TestRefusals:
             ("bad_link", {"link": "javascript:alert(1)"}),
             ("bad_link", {"link": "https://"}),
             ("bad_link", {"link": "http://["}),
+            ("bad_link", {"link": "http://ci.example:port/"}),
             ("bad_link", {"link": "https://ci.example/\x00"}),
             ("bad_link", {"link": "https://ci.example/" + "x" * 500}),
             ("source_too_long", {"source": "x" * 201}),
@@ -201,6 +202,11 @@ class TestRefusals:
             ("bad_key", {"key": "run\x007"}),
             ("bad_key", {"key": " run 7"}),
             ("bad_time", {"produced_at": datetime(2026, 11, 20)}),  # noqa: DTZ001
+            (
+                "bad_time",
+                {"produced_at": datetime.min.replace(tzinfo=timezone.get_fixed_timezone(840))},
+            ),
+            ("bad_time", {"produced_at": datetime(1999, 12, 31, 23, 59, tzinfo=UTC)}),
             ("in_the_future", {"produced_at": NOW + timedelta(minutes=5, seconds=1)}),
         ],
     )

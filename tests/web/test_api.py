@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from approvals import services
+from approvals.api import errors
 from approvals.api.endpoints import api
 from approvals.api.guard import MAX_BODY
 from approvals.explain import explain
@@ -196,6 +198,11 @@ class TestEvidence:
             ({"key": "\x00"}, 422, "bad_key", "key"),
             ({"produced_at": "2099-01-01T00:00:00Z"}, 422, "in_the_future", "produced_at"),
             ({"produced_at": "2026-11-20T14:05:00"}, 422, "malformed", "produced_at"),
+            ({"produced_at": "0001-01-01T00:00:00+14:00"}, 422, "bad_time", "produced_at"),
+            ({"produced_at": "9999-12-31T23:59:59-14:00"}, 422, "in_the_future", "produced_at"),
+            ({"produced_at": 1e308}, 422, "malformed", "produced_at"),
+            ({"produced_at": 1763647500}, 422, "malformed", "produced_at"),
+            ({"numbers": {"\ud800": "1"}}, 422, "bad_number", "numbers"),
             ({"produced_at": "soon"}, 422, "malformed", "produced_at"),
             ({"verdict": "maybe"}, 422, "malformed", "verdict"),
             ({"version": "2"}, 422, "malformed", "version"),
@@ -519,3 +526,11 @@ def test_the_wrong_method_is_said(world: World, client: Client) -> None:
     answer = client.put("/api/v1/promotions")
     assert (answer.status_code, answer.json()["code"]) == (405, "unknown_method")
     assert answer["Allow"] in {"GET, POST", "POST, GET"}
+
+
+def test_the_documentation_names_what_the_api_says(root: Path) -> None:
+    text = (root / "docs" / "api.md").read_text()
+    for code in (*errors.MALFORMED, *errors.FORBIDDEN):
+        assert f"`{code}`" in text, code
+    assert {errors.status_of(each) for each in errors.FORBIDDEN} == {403}
+    assert (errors.status_of("stale"), errors.status_of("unknown_target")) == (409, 404)
