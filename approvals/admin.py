@@ -97,6 +97,18 @@ SHOWN: dict[type[Model], tuple[list[str], list[str], list[str], list[str]]] = {
         ["dedupe_key"],
         [],
     ),
+    models.Evidence: (
+        ["name", "version", "environment", "verdict", "produced_by", "via", "produced_at"],
+        ["verdict", "via", "environment"],
+        ["name", "version__model__name", "source"],
+        ["version__model", "environment", "recorded_by", "workflow_run"],
+    ),
+    models.ApiToken: (
+        ["prefix", "person", "name", "created_at", "last_used_at", "expires_at", "revoked_at"],
+        [],
+        ["prefix", "name", "person__username"],
+        ["person"],
+    ),
     models.Event: (
         ["id", "at", "kind", "actor", "via", "target"],
         ["kind", "via"],
@@ -104,6 +116,9 @@ SHOWN: dict[type[Model], tuple[list[str], list[str], list[str], list[str]]] = {
         ["actor", "target__model", "target__environment"],
     ),
 }
+
+# What opens a door is shown to nobody, not even as its hash.
+HIDDEN: dict[type[Model], tuple[str, ...]] = {models.ApiToken: ("digest",)}
 
 for model, (columns, filters, searched, fetched) in SHOWN.items():
     admin.site.register(
@@ -117,6 +132,7 @@ for model, (columns, filters, searched, fetched) in SHOWN.items():
                 "search_fields": searched,
                 "list_select_related": fetched or False,
                 "show_full_result_count": False,
+                "exclude": HIDDEN.get(model, ()),
             },
         ),
     )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from approvals.models import Event
+from approvals.states import EvidenceVerdict
 from approvals.wording import listed
 
 
@@ -97,9 +98,17 @@ KINDS: dict[str, Kind] = {
     "version.released": Kind(
         "{actor} released {model} v{version} from quarantine: {reason}", "shield-check"
     ),
+    "evidence.recorded": Kind(
+        "{actor} reported that {name} {outcome} for {model} v{version}{where}, says {source}",
+        "clipboard-check",
+    ),
     "configuration.applied": Kind("The configuration was applied: {changes}", "file-cog"),
     "person.activated": Kind("{actor} activated {person}", "user-check"),
     "person.deactivated": Kind("{actor} deactivated {person}", "user-x", "attention"),
+    "token.created": Kind("{actor} made the API token {prefix}… for {person}: {name}", "key-round"),
+    "token.revoked": Kind(
+        "{actor} revoked the API token {prefix}… of {person}: {name}", "key-round", "attention"
+    ),
     "slack.linked": Kind("{actor} linked their Slack account", "link"),
     "slack.unlinked": Kind("{actor} unlinked the Slack account of {person}", "unlink"),
 }
@@ -113,6 +122,8 @@ def kind_of(event: Event) -> Kind:
         return Kind(
             "{actor} asked to roll {environment} back to {model} v{version}", "undo-2", "attention"
         )
+    if event.kind == "evidence.recorded" and event.data.get("verdict") != EvidenceVerdict.PASS:
+        return Kind(kind.sentence, "clipboard-x", "bad")
     return kind
 
 
@@ -134,6 +145,8 @@ def sentence_of(event: Event) -> str:
         "voided": _voided(event.data.get("voided", [])),
         "instead": f" instead of v{event.data['former']}" if event.data.get("former") else "",
         "was": f" (it was v{event.data['before']})" if event.data.get("before") else "",
+        "outcome": "passed" if event.data.get("verdict") == EvidenceVerdict.PASS else "failed",
+        "where": f" in {event.data['environment']}" if event.data.get("environment") else "",
         "changes": _changes(event.data.get("changes", [])),
     }
     return kind_of(event).sentence.format_map(_Tolerant(values)).strip()

@@ -5,6 +5,8 @@ Only ``approvals.services`` assigns a status; it asks :func:`may_become` first.
 
 from __future__ import annotations
 
+import re
+
 from django.db.models import TextChoices
 
 
@@ -60,6 +62,17 @@ class Verdict(TextChoices):
 
     APPROVE = "approve", "Approve"
     REJECT = "reject", "Reject"
+
+
+class EvidenceVerdict(TextChoices):
+    """What one piece of evidence says."""
+
+    PASS = "pass", "Passed"
+    FAIL = "fail", "Failed"
+
+
+# What evidence may be called, in reports and in the configuration alike.
+EVIDENCE_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,99}")
 
 
 class Via(TextChoices):

@@ -16,6 +16,7 @@ admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-a
 urlpatterns = [
     path("healthz", health.healthz, name="healthz"),
     path("readyz", health.readyz, name="readyz"),
+    path("api/v1/", include("approvals.api.urls", namespace="api")),
     path("integrations/", include("integrations.urls")),
     path("admin/", admin.site.urls),
     # Mail is not set up: nobody is told that a message was sent when none was.

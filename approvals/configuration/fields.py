@@ -9,8 +9,10 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from approvals.compare import number
+from approvals.states import EVIDENCE_NAME
 
 Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,49}$")]
+EvidenceName = Annotated[str, Field(pattern=f"^{EVIDENCE_NAME.pattern}$")]
 Username = Annotated[str, Field(pattern=r"^[\w.@+-]{1,150}$")]
 
 

@@ -20,6 +20,7 @@ from approvals.gates.base import (
     Outcome,
     Signature,
 )
+from approvals.gates.evidence import EvidencePassed
 from approvals.gates.metrics import AgainstLive, MetricLimit
 from approvals.gates.pasts import LiveIn, RunsGreen
 from approvals.gates.signature import SignatureCompatible
@@ -31,6 +32,7 @@ __all__ = [
     "UNKNOWN",
     "AgainstLive",
     "Column",
+    "EvidencePassed",
     "Finding",
     "Gate",
     "LiveIn",
@@ -45,7 +47,8 @@ __all__ = [
 ]
 
 KINDS: dict[str, type[Any]] = {
-    gate.kind: gate for gate in (MetricLimit, AgainstLive, RunsGreen, LiveIn, SignatureCompatible)
+    gate.kind: gate
+    for gate in (MetricLimit, AgainstLive, RunsGreen, LiveIn, EvidencePassed, SignatureCompatible)
 }
 
 

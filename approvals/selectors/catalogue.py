@@ -11,6 +11,7 @@ from django.db.models import Prefetch, Q, QuerySet
 from approvals.compare import MetricRow, compare_metrics
 from approvals.models import (
     Deployment,
+    Evidence,
     ModelVersion,
     Person,
     Promotion,
@@ -160,6 +161,12 @@ def runs_of_version(version: ModelVersion) -> list[WorkflowRun]:
         about |= Q(run_id=int(tagged))
     runs = WorkflowRun.objects.filter(repository=version.model.repository).filter(about)
     return list(runs.distinct()[:30])
+
+
+def evidence_of(version: ModelVersion, limit: int = 30) -> list[Evidence]:
+    """What was reported of a version, the newest first, for every environment."""
+    rows = version.evidence.select_related("environment", "recorded_by", "workflow_run")
+    return list(rows[:limit])
 
 
 def _words(text: str) -> str:

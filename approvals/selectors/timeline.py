@@ -17,11 +17,12 @@ PAGE = 50
 GROUPS: dict[str, tuple[str, tuple[str, ...]]] = {
     "promotions": ("Promotions and reviews", ("promotion.", "review.")),
     "deployments": ("Deployments", ("deployment.", "registry.")),
+    "evidence": ("Evidence", ("evidence.",)),
     "restrictions": ("Freezes, locks, quarantines", ("environment.", "target.", "version.")),
     "overrides": ("Broken glass", ("promotion.overridden",)),
     "configuration": (
         "Configuration and accounts",
-        ("configuration.", "slack.", "person.", "delegation."),
+        ("configuration.", "delegation.", "person.", "slack.", "token."),
     ),
 }
 

@@ -20,6 +20,7 @@ from approvals.services.delivery import (
     refuse_too_early,
     stop_dispatch,
 )
+from approvals.services.evidence import record_evidence
 from approvals.services.facts import ObservedFacts, record_facts, record_facts_problem
 from approvals.services.freezes import freeze, unfreeze
 from approvals.services.outbox import retry_effect
@@ -46,6 +47,7 @@ from approvals.services.restrictions import lock, quarantine, release, resume, u
 from approvals.services.reviews import review, review_many, withdraw_review
 from approvals.services.runs import RunFacts, record_run, record_steps
 from approvals.services.schedules import schedule
+from approvals.services.tokens import create_token, person_of_token, revoke_token
 
 __all__ = [
     "ObservedFacts",
@@ -59,6 +61,7 @@ __all__ = [
     "cancel",
     "check_again",
     "close_overdue",
+    "create_token",
     "delegate",
     "dispatch_again",
     "end_delegation",
@@ -68,12 +71,14 @@ __all__ = [
     "look_again",
     "note_delivery",
     "override",
+    "person_of_token",
     "postpone_dispatch",
     "quarantine",
     "record_absent_versions",
     "record_alias_set",
     "record_dispatch_refused",
     "record_dispatched",
+    "record_evidence",
     "record_facts",
     "record_facts_problem",
     "record_models",
@@ -91,6 +96,7 @@ __all__ = [
     "retry_effect",
     "review",
     "review_many",
+    "revoke_token",
     "schedule",
     "set_active",
     "stop_dispatch",

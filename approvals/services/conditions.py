@@ -5,13 +5,14 @@ from __future__ import annotations
 from datetime import datetime
 
 from approvals.calendar import in_zone
-from approvals.gates import FAIL, PASS, Column, Gate, Observation, Outcome, Signature
+from approvals.gates import FAIL, PASS, Column, Finding, Gate, Observation, Outcome, Signature
 from approvals.models import Deployment, ModelVersion, Promotion, WorkflowRun
 from approvals.rules import Policy
 from approvals.services.cases import NOT_A_POLICY, terms_of
+from approvals.services.evidence import newest_evidence
 from approvals.services.freezes import frozen_at
 from approvals.services.restrictions import restrictions_of
-from approvals.states import ACTIVE_DEPLOYMENT, DeploymentStatus, RestrictionKind
+from approvals.states import ACTIVE_DEPLOYMENT, DeploymentStatus, EvidenceVerdict, RestrictionKind
 
 
 def outcomes_of(promotion: Promotion, now: datetime) -> list[Outcome]:
@@ -116,6 +117,7 @@ def observe(promotion: Promotion, gates: tuple[Gate, ...], now: datetime) -> Obs
         live_data=_evaluated_on(live) if live else frozenset(),
         runs=_runs(version) if "runs" in kinds else {},
         lived=_lived(version, now) if "live_in" in kinds else {},
+        evidence=_evidence(promotion, now) if "evidence" in kinds else {},
         signature=_signature(version) if "signature" in kinds else None,
         live_signature=_signature(live) if live and "signature" in kinds else None,
     )
@@ -154,6 +156,18 @@ def _runs(version: ModelVersion) -> dict[str, list[str]]:
     for (kind, _), conclusion in newest.items():
         found.setdefault(kind, []).append(conclusion)
     return found
+
+
+def _evidence(promotion: Promotion, now: datetime) -> dict[str, Finding]:
+    """The newest of each name, for the promotion's environment or for every one."""
+    return {
+        each.name: Finding(
+            passed=each.verdict == EvidenceVerdict.PASS,
+            age=max(int((now - each.produced_at).total_seconds()), 0),
+            source=each.produced_by,
+        )
+        for each in newest_evidence(promotion.version, promotion.target.environment_id)
+    }
 
 
 def _lived(version: ModelVersion, now: datetime) -> dict[str, int]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from django.db import connection
 
-from approvals.models import Deployment, Environment, Promotion, Target
+from approvals.models import Deployment, Environment, ModelVersion, Promotion, Target
 from approvals.services.refusal import Refused
 
 
@@ -34,6 +34,16 @@ def lock_environment(environment_id: int) -> tuple[Environment, list[Target]]:
         raise Refused("unknown_environment", "There is no such environment.")
     ids = environment.targets.order_by("pk").values_list("pk", flat=True)
     return environment, [lock_target(each) for each in ids]
+
+
+def lock_everywhere(version_id: int) -> tuple[ModelVersion, list[Target]]:
+    """The version and its model's targets, all locked, in one order for everybody. Raises
+    Refused("unknown_version")."""
+    version = ModelVersion.objects.select_related("model").filter(pk=version_id).first()
+    if version is None:
+        raise Refused("unknown_version", "There is no such version.")
+    ids = Target.objects.filter(model=version.model).order_by("pk").values_list("pk", flat=True)
+    return version, [lock_target(each) for each in ids]
 
 
 def lock_promotion(promotion_id: int) -> Promotion:

@@ -14,7 +14,7 @@ from approvals.models.outbox import EffectKind
 from approvals.rules import Policy
 from approvals.services.cases import NOT_A_POLICY, voter
 from approvals.services.history import enqueue, record
-from approvals.services.locks import lock_target
+from approvals.services.locks import lock_everywhere, lock_target
 from approvals.services.refusal import Refused, clean_reason
 from approvals.states import PromotionStatus, RestrictionKind, Via
 
@@ -72,7 +72,7 @@ def quarantine(
 
     Raises Refused like :func:`lock`, and ``unknown_version``.
     """
-    version, targets = _lock_everywhere(version_id)
+    version, targets = lock_everywhere(version_id)
     return _place(RestrictionKind.QUARANTINE, actor, via, reason, now, targets, version=version)
 
 
@@ -82,7 +82,7 @@ def release(
 ) -> Restriction:
     """Let a quarantined version be promoted again. Raises Refused like :func:`quarantine`, and
     ``not_restricted``."""
-    version, targets = _lock_everywhere(version_id)
+    version, targets = lock_everywhere(version_id)
     return _lift(RestrictionKind.QUARANTINE, actor, via, reason, now, targets, version=version)
 
 
@@ -111,15 +111,6 @@ def _deciding(target: Target) -> set[str]:
     except NOT_A_POLICY:
         return set()
     return {team for row in (*policy.strictest(), *policy.rollback) for team in row.teams}
-
-
-def _lock_everywhere(version_id: int) -> tuple[ModelVersion, list[Target]]:
-    """The version and its model's targets, all locked, in one order for everybody."""
-    version = ModelVersion.objects.select_related("model").filter(pk=version_id).first()
-    if version is None:
-        raise Refused("unknown_version", "There is no such version.")
-    ids = Target.objects.filter(model=version.model).order_by("pk").values_list("pk", flat=True)
-    return version, [lock_target(each) for each in ids]
 
 
 def _place(

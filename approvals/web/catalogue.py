@@ -83,6 +83,7 @@ def version(request: HttpRequest, name: str, number: int) -> HttpResponse:
                 with_everything(candidate.promotions.all())[:20], person_of(request)
             ),
             "runs": catalogue.runs_of_version(candidate),
+            "evidence": catalogue.evidence_of(candidate),
             "may_restrict": may_restrict(person_of(request), targets),
             "live_in": [each for each in targets if each.live_version_id == candidate.pk],
             **context,

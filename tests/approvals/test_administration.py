@@ -35,14 +35,38 @@ def test_every_list_opens(world: World, admin: Client) -> None:
         "person",
         "target",
         "restriction",
+        "evidence",
+        "apitoken",
     ):
         assert admin.get(reverse(f"admin:approvals_{model}_changelist")).status_code == 200
     for model in ("poll", "heartbeat", "slackidentity", "slackmessage"):
         assert admin.get(reverse(f"admin:integrations_{model}_changelist")).status_code == 200
 
 
+def test_a_token_is_shown_without_its_digest(world: World, admin: Client) -> None:
+    token, secret = services.create_token(
+        actor=None, via=Via.COMMAND, person_id=world.person("ci").pk, name="pipeline"
+    )
+    for view, arguments in (("changelist", []), ("change", [token.pk])):
+        html = admin.get(
+            reverse(f"admin:approvals_apitoken_{view}", args=arguments)
+        ).content.decode()
+        assert token.prefix in html
+        assert token.digest not in html and secret not in html
+
+
 @pytest.mark.parametrize(
-    "model", ["promotion", "review", "deployment", "event", "target", "restriction"]
+    "model",
+    [
+        "promotion",
+        "review",
+        "deployment",
+        "event",
+        "target",
+        "restriction",
+        "evidence",
+        "apitoken",
+    ],
 )
 def test_the_administration_is_no_way_round(world: World, admin: Client, model: str) -> None:
     """The admin door: nothing of a decision can be added, changed or deleted there."""

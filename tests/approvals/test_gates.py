@@ -273,6 +273,10 @@ MISTAKES = {
     "not before": ("{live_in: production}", "could never pass"),
     "no duration": ("{live_in: staging, for: long}", "a duration such as"),
     "a duration of nothing": ("{runs: ci, for: 2h}", "'for' belongs to"),
+    "evidence without a name": ("{evidence: Load test}", "evidence"),
+    "no age": ("{evidence: load-test, max_age: long}", "a duration such as"),
+    "an age of nothing": ("{runs: ci, max_age: 7d}", "'max_age' belongs to a gate on 'evidence'"),
+    "a time of evidence": ("{evidence: load-test, for: 2d}", "'for' belongs to"),
     "a misspelt key": ("{metric: auc, atleast: 1}", "atleast"),
 }
 

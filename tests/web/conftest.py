@@ -7,9 +7,11 @@ from collections.abc import Callable
 import pytest
 from django.test import Client
 
+from tests.web.caller import Caller, token_of
 from tests.world import World
 
 Browser = Callable[[str], Client]
+Api = Callable[[str], Caller]
 
 
 @pytest.fixture
@@ -22,3 +24,9 @@ def browser(world: World) -> Browser:
         return client
 
     return as_person
+
+
+@pytest.fixture
+def api_of(world: World) -> Api:
+    """Makes a caller of the API with a new token of one of the demo's people."""
+    return lambda username: Caller(token_of(world, username))

@@ -1,0 +1,179 @@
+"""What the API takes and gives. Unknown fields are refused: a misspelt one must not be a missing one."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from ninja import Schema
+from pydantic import AwareDatetime, BeforeValidator, ConfigDict, Field
+
+from approvals.states import EvidenceVerdict, PromotionKind, PromotionStatus, Verdict
+
+# Longer is refused by the verbs with a sentence of their own; PostgreSQL's whole numbers end here.
+Text = Annotated[str, Field(max_length=10_000)]
+Name = Annotated[str, Field(min_length=1, max_length=255)]
+
+
+def _text_only(value: Any) -> Any:
+    """A bare number could be seconds or milliseconds; nobody should have to guess."""
+    if not isinstance(value, str):
+        raise ValueError("a time such as 2026-11-20T14:05:00Z is expected")
+    return value
+
+
+Time = Annotated[AwareDatetime, BeforeValidator(_text_only)]
+Number = Annotated[int, Field(strict=True, ge=0, le=2**31 - 1)]
+
+HIGHEST_ID = 2**63 - 1
+
+
+class Body(Schema):
+    """A request's body, or what stands behind the question mark of its address."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class PromotionsQuery(Body):
+    """Which promotions: of one status, older than one of them."""
+
+    status: PromotionStatus | None = None
+    before: Annotated[int, Field(ge=1, le=HIGHEST_ID)] = HIGHEST_ID
+
+
+class EvidenceIn(Body):
+    """One result. Numbers are decimal *text*, so that no digit is lost."""
+
+    model: Name
+    version: Number
+    environment: Name | None = None
+    name: Text
+    verdict: EvidenceVerdict
+    numbers: dict[str, str] = {}
+    link: Text = ""
+    source: Text = ""
+    key: Text = ""
+    produced_at: Time | None = None
+
+
+class PromotionIn(Body):
+    """What is asked for."""
+
+    model: Name
+    version: Number
+    environment: Name
+    reason: Text
+    kind: PromotionKind = PromotionKind.PROMOTE
+
+
+class ReviewIn(Body):
+    """A decision on exactly the facts that hash to ``seal``."""
+
+    verdict: Verdict
+    seal: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    comment: Text = ""
+
+
+class CancelIn(Body):
+    """Why, where somebody wants to say it."""
+
+    reason: Text = ""
+
+
+class RefusalOut(Schema):
+    """Why not. ``code`` is for programs, ``message`` for people."""
+
+    code: str
+    message: str
+    field: str | None = None
+
+
+class EvidenceOut(Schema):
+    """One result as it is kept. ``environment`` null: for every environment."""
+
+    id: int
+    model: str
+    version: int
+    environment: str | None
+    name: str
+    verdict: str
+    numbers: dict[str, str]
+    link: str
+    source: str
+    key: str
+    produced_at: AwareDatetime
+    recorded_at: AwareDatetime
+    recorded_by: str | None
+
+
+class DeploymentOut(Schema):
+    """How the delivery of an approved promotion stands."""
+
+    status: str
+    detail: str
+    run_url: str
+    finished_at: AwareDatetime | None
+
+
+class PromotionSummary(Schema):
+    """One line of a list."""
+
+    id: int
+    kind: Literal["promote", "rollback"]
+    status: str
+    model: str
+    version: int
+    environment: str
+    replaces: int | None
+    requester: str
+    reason: str
+    requested_at: AwareDatetime
+    expires_at: AwareDatetime
+    decided_at: AwareDatetime | None
+    decision_reason: str
+    page: str
+    deployment: DeploymentOut | None
+
+
+class PromotionOut(PromotionSummary):
+    """A promotion whole. ``sentences`` are those of its page, in the same words; ``may_act`` and ``why_not`` are
+    about whoever asks."""
+
+    sentences: list[str]
+    may_act: bool
+    why_not: str
+    seal: str
+    problem: str
+    facts: dict[str, Any]
+
+
+class PromotionsOut(Schema):
+    """The newest first; ``older`` goes into ``before`` for the next page, null at the end."""
+
+    promotions: list[PromotionSummary]
+    older: int | None
+
+
+class LiveOut(Schema):
+    """What is live, since when, and by which promotion."""
+
+    version: int
+    since: AwareDatetime | None
+    promotion: int | None
+
+
+class PolicyOut(Schema):
+    """Who must approve, in words."""
+
+    promotion: str
+    rollback: str
+
+
+class TargetOut(Schema):
+    """A model in an environment. ``closed`` says why nothing is approved there; empty where it is open."""
+
+    model: str
+    environment: str
+    is_active: bool
+    live: LiveOut | None
+    policy: PolicyOut
+    closed: str
