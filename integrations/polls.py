@@ -9,16 +9,20 @@ from datetime import datetime, timedelta
 import structlog
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import F, Q
 from django.utils import timezone
 
-from approvals.models import Deployment, Repository
-from approvals.states import DeploymentStatus
+from approvals import services
+from approvals.models import Deployment, Repository, WorkflowRun
+from approvals.states import DeploymentStatus, WorkflowKind
 from integrations.errors import Rejected, Unavailable
 from integrations.models import Poll
 
 log = structlog.get_logger(__name__)
 LEASE = timedelta(seconds=120)
+# Older runs prove nothing that anybody still waits for; some at a time, so that a first start stays polite.
+JOBS_SINCE = timedelta(days=30)
+JOBS_AT_ONCE = 50
 SLOWEST = 300.0  # seconds between looks at something that keeps failing
 
 
@@ -35,6 +39,7 @@ def ensure(now: datetime) -> None:
             status=DeploymentStatus.RUNNING, run_id__isnull=False
         ).values_list("target__model__repository", "run_id")
     }
+    wanted |= {("jobs", key) for key in _unread_jobs(now)}
     present = set(Poll.objects.values_list("kind", "key"))
     Poll.objects.bulk_create(
         [Poll(kind=kind, key=key, due_at=now) for kind, key in wanted - present],
@@ -43,6 +48,28 @@ def ensure(now: datetime) -> None:
     for poll in Poll.objects.all():
         if (poll.kind, poll.key) not in wanted and not _wants_a_last_look(poll):
             poll.delete()
+
+
+def _unread_jobs(now: datetime) -> list[str]:
+    """Completed runs whose jobs are evidence and were not read for their last attempt, the newest first."""
+    names = [
+        name
+        for name in Repository.objects.filter(is_active=True).values_list("name", flat=True)
+        if services.wants_jobs(name)
+    ]
+    if not names:
+        return []
+    unread = (
+        WorkflowRun.objects.filter(
+            repository__in=names,
+            status="completed",
+            updated_at__gte=now - JOBS_SINCE,
+            jobs_attempt__lt=F("attempt"),
+        )
+        .exclude(kind=WorkflowKind.DEPLOY)
+        .order_by("-created_at")[:JOBS_AT_ONCE]
+    )
+    return [f"{each.repository}#{each.run_id}" for each in unread]
 
 
 def _wants_a_last_look(poll: Poll) -> bool:
@@ -105,10 +132,19 @@ def _run(poll: Poll) -> float:
     return settings.GITHUB_FOLLOW_SECONDS
 
 
+def _jobs(poll: Poll) -> float:
+    from integrations.github.runs import read_jobs
+
+    repository, _, run_id = poll.key.partition("#")
+    poll.remaining = read_jobs(repository, int(run_id)).remaining
+    return settings.GITHUB_POLL_SECONDS
+
+
 LOOK: dict[str, Callable[[Poll], float]] = {
     "mlflow": _mlflow,
     "repository": _repository,
     "run": _run,
+    "jobs": _jobs,
 }
 
 

@@ -49,6 +49,10 @@ class World:
         # Nothing but who approves: tests that are about gates, rules or freezes set their own (see ``rules``).
         for target in Target.objects.all():
             target.policy.update(gates=[], rules=[], checklist=[], comment_required=False)
+            target.policy["promote"] = target.policy["promote"] or [
+                {"teams": ["ml-leads"], "count": 1}
+            ]
+            target.policy["automatic"] = False
             target.policy.update(remind_after=0, escalate_after=0, escalate_to="")
             target.freezes = []
             target.save()

@@ -117,8 +117,47 @@ def review(
         verdict=body.verdict,
         seal=body.seal,
         comment=body.comment,
+        ticked=body.ticked,
     )
     return Status(201, _whole(request, promotion_id))
+
+
+@api.post(
+    "promotions/{int:promotion_id}/override",
+    response={200: schemas.PromotionOut, **REFUSALS},
+    url_name="override",
+)
+def override(
+    request: HttpRequest, promotion_id: int, body: schemas.OverrideIn
+) -> schemas.PromotionOut:
+    """Break the glass: approve alone, where the policy names one's team for that."""
+    services.override(
+        actor=caller(request),
+        via=Via.API,
+        promotion_id=promotion_id,
+        seal=body.seal,
+        reason=body.reason,
+    )
+    return _whole(request, promotion_id)
+
+
+@api.post(
+    "promotions/{int:promotion_id}/schedule",
+    response={200: schemas.PromotionOut, **REFUSALS},
+    url_name="schedule",
+)
+def schedule(
+    request: HttpRequest, promotion_id: int, body: schemas.ScheduleIn
+) -> schemas.PromotionOut:
+    """Set the time before which it is not dispatched, or take it back."""
+    services.schedule(
+        actor=caller(request),
+        via=Via.API,
+        promotion_id=promotion_id,
+        run_at=body.run_at,
+        zone=body.time_zone,
+    )
+    return _whole(request, promotion_id)
 
 
 @api.delete(

@@ -14,7 +14,7 @@ from approvals.services import Refused
 from approvals.wording import clean_text
 
 # This person may not, whatever they send.
-FORBIDDEN = {"inactive", "machine", "requester", "trainer", "not_in_team"}
+FORBIDDEN = {"inactive", "machine", "requester", "trainer", "not_in_team", "no_override"}
 # What was sent cannot be meant: code → its field.
 MALFORMED = {
     "bad_key": "key",
@@ -47,6 +47,8 @@ def refused(request: HttpRequest, error: Refused) -> HttpResponse:
     at = request.resolver_match
     if field == "reason" and at is not None and at.url_name == "review":
         field = "comment"
+    if field == "produced_at" and at is not None and at.url_name == "schedule":
+        field = "run_at"
     return refusal(status_of(error.code), error.code, error.sentence, field)
 
 

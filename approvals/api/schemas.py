@@ -71,6 +71,21 @@ class ReviewIn(Body):
     verdict: Verdict
     seal: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     comment: Text = ""
+    ticked: Annotated[list[Text], Field(max_length=100)] = []
+
+
+class OverrideIn(Body):
+    """Breaking the glass over exactly the facts that hash to ``seal``."""
+
+    seal: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    reason: Text
+
+
+class ScheduleIn(Body):
+    """Not before ``run_at``; null: as soon as it is approved. ``time_zone`` is how people will be told."""
+
+    run_at: Time | None
+    time_zone: Name = "UTC"
 
 
 class CancelIn(Body):
@@ -139,6 +154,9 @@ class PromotionOut(PromotionSummary):
     about whoever asks."""
 
     sentences: list[str]
+    checklist: list[str]
+    run_at: AwareDatetime | None
+    overridden_by: str | None
     may_act: bool
     why_not: str
     seal: str

@@ -71,6 +71,9 @@ def promotion_out(promotion: Promotion, person: Person) -> schemas.PromotionOut:
     return schemas.PromotionOut(
         **_fields(promotion),
         sentences=explained.sentences,
+        checklist=list(explained.terms.checklist),
+        run_at=promotion.run_at,
+        overridden_by=promotion.overridden_by.username if promotion.overridden_by else None,
         may_act=explained.may_act,
         why_not=explained.why_not,
         seal=promotion.seal,

@@ -89,6 +89,10 @@ def _of_model(
         yield from _unknown_names([key], names, (*path, "environments", key), "environment")
         if own is not None:
             yield from _of_rules(file, own, (*path, "environments", key))
+    for key, source in model.evidence.items():
+        if source.environment is not None:
+            there: Path = (*path, "evidence", key, "environment")
+            yield from _unknown_names([source.environment], names, there, "environment")
     aliases: dict[str, str] = {}
     for environment in file.environments_of(model):
         own = (model.environments or {}).get(environment.name)

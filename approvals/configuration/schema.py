@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from approvals.calendar import Window
 from approvals.configuration.fields import (
     Alias,
     Channel,
+    EvidenceName,
     Inputs,
     Label,
     Line,
@@ -69,6 +70,26 @@ class ModelEnvironmentConfig(Rules):
     channel: Channel | None = None
 
 
+class EvidenceSource(Strict):
+    """Where a result of validation is found: a job of a workflow run for the version's commit, or a tag of the
+    version in MLflow. Without ``environment`` it counts in every one."""
+
+    job: Label | None = None
+    tag: Line | None = None
+    environment: Slug | None = None
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> EvidenceSource:
+        if (self.job is None) == (self.tag is None):
+            raise ValueError("exactly one of 'job' and 'tag' is expected")
+        return self
+
+    def as_data(self, name: str) -> dict[str, str]:
+        """As the model's row keeps it."""
+        found = {"name": name, "job": self.job, "tag": self.tag, "environment": self.environment}
+        return {key: value for key, value in found.items() if value is not None}
+
+
 class ModelConfig(Strict):
     """One registered model and how it is deployed."""
 
@@ -78,6 +99,7 @@ class ModelConfig(Strict):
     ref: Line = "main"
     inputs: Inputs = Field(default_factory=dict)
     metrics: dict[str, Literal["higher", "lower"]] = Field(default_factory=dict)
+    evidence: dict[EvidenceName, EvidenceSource] = Field(default_factory=dict)
     environments: dict[Slug, ModelEnvironmentConfig | None] | None = None
 
 

@@ -40,6 +40,11 @@ class RegisteredModel(models.Model):
         default=list,
         help_text="[[metric, 'higher' or 'lower': which is better]], the headline first.",
     )
+    evidence: models.JSONField[list[dict[str, str]], list[dict[str, str]]] = models.JSONField(
+        default=list,
+        blank=True,
+        help_text="[{name, job or tag, environment}]: what of GitHub and MLflow counts as evidence.",
+    )
     is_active = models.BooleanField(default=True, help_text="Still named by the configuration.")
     is_registered = models.BooleanField(default=False, help_text="MLflow has it.")
 
@@ -191,6 +196,13 @@ class WorkflowRun(models.Model):
     updated_at = models.DateTimeField()
     steps: models.JSONField[list[dict[str, Any]], list[dict[str, Any]]] = models.JSONField(
         default=list, blank=True, help_text="[{name, status, conclusion}] of the run's jobs."
+    )
+
+    jobs: models.JSONField[list[dict[str, Any]], list[dict[str, Any]]] = models.JSONField(
+        default=list, blank=True, help_text="[{name, conclusion, url}], where evidence needs them."
+    )
+    jobs_attempt = models.PositiveIntegerField(
+        default=0, help_text="The attempt whose jobs were read; 0 for none."
     )
 
     class Meta:

@@ -47,7 +47,7 @@ class Evidence(models.Model):
         verbose_name_plural = "evidence"
         constraints = [
             models.UniqueConstraint(
-                fields=["version", "name", "environment", "key"],
+                fields=["version", "name", "environment", "via", "key"],
                 condition=~Q(key=""),
                 nulls_distinct=False,
                 name="evidence_once_per_key",

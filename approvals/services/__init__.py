@@ -5,6 +5,7 @@ state, event and effects in one transaction. A refusal is :class:`Refused`, and 
 """
 
 from approvals.services.automatic import approve_automatically, approve_due
+from approvals.services.collecting import collect, record_jobs, wants_jobs
 from approvals.services.configuration import apply_configuration
 from approvals.services.delegations import delegate, end_delegation
 from approvals.services.delivery import (
@@ -61,6 +62,7 @@ __all__ = [
     "cancel",
     "check_again",
     "close_overdue",
+    "collect",
     "create_token",
     "delegate",
     "dispatch_again",
@@ -81,6 +83,7 @@ __all__ = [
     "record_evidence",
     "record_facts",
     "record_facts_problem",
+    "record_jobs",
     "record_models",
     "record_run",
     "record_signature",
@@ -102,5 +105,6 @@ __all__ = [
     "stop_dispatch",
     "unfreeze",
     "unlock",
+    "wants_jobs",
     "withdraw_review",
 ]

@@ -166,7 +166,9 @@ def _evidence(promotion: Promotion, now: datetime) -> dict[str, Finding]:
             age=max(int((now - each.produced_at).total_seconds()), 0),
             source=each.produced_by,
         )
-        for each in newest_evidence(promotion.version, promotion.target.environment_id)
+        for each in newest_evidence(
+            promotion.version, promotion.target.environment_id, asked_by=promotion.requester
+        )
     }
 
 

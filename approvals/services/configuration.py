@@ -151,6 +151,7 @@ def _apply_models(configuration: Configuration) -> list[str]:
                 "registry_name": registry_name,
                 "repository": told.repository,
                 "metrics": [[metric, better] for metric, better in told.metrics.items()],
+                "evidence": [each.as_data(key) for key, each in told.evidence.items()],
                 "is_active": True,
             },
             name,

@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from approvals.models import (
@@ -90,10 +91,16 @@ def record_evidence(
         "source": source,
         "workflow_run": workflow_run,
     }
-    identity = {"version": version, "environment": environment, "name": name, "key": key}
+    # By door too: nobody's own key can stand in the way of what Countersign reads itself.
+    identity = {
+        "version": version,
+        "environment": environment,
+        "name": name,
+        "via": via,
+        "key": key,
+    }
     fresh = {
         "recorded_by": actor,
-        "via": via,
         "produced_at": produced_at or now,
         "recorded_at": now,
     }
@@ -221,11 +228,18 @@ def _refuse_difference(
         )
 
 
-def newest_evidence(version: ModelVersion, environment_id: int) -> list[Evidence]:
-    """The newest of each name that is about the version in this environment."""
-    rows = Evidence.objects.filter(version=version, environment=None) | Evidence.objects.filter(
-        version=version, environment_id=environment_id
-    )
+def newest_evidence(
+    version: ModelVersion, environment_id: int, *, asked_by: Person | None = None
+) -> list[Evidence]:
+    """The newest of each name that is about the version in this environment.
+
+    For a promotion that ``asked_by`` asked for, what they themselves report as passed does not count (what
+    a machine reports does): nobody vouches for their own request.
+    """
+    rows = Evidence.objects.filter(Q(environment=None) | Q(environment=environment_id))
+    rows = rows.filter(version=version)
+    if asked_by is not None and not asked_by.is_machine:
+        rows = rows.exclude(recorded_by=asked_by, verdict=EvidenceVerdict.PASS)
     return list(
         rows.select_related("recorded_by", "workflow_run")
         .order_by("name", "-produced_at", "-id")

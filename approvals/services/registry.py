@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from approvals.models import Deployment, ModelVersion, Promotion, RegisteredModel
 from approvals.models.outbox import EffectKind
+from approvals.services.collecting import collect
 from approvals.services.history import enqueue, record
 from approvals.services.locks import lock_deployment
 from approvals.states import PromotionStatus, Via
@@ -90,22 +91,33 @@ def _record_aliases(model: RegisteredModel, aliases: Mapping[str, int]) -> None:
             version.save(update_fields=["aliases"])
 
 
-@transaction.atomic
 def record_versions(*, versions: Iterable[VersionFacts], now: datetime | None = None) -> int:
     """Keep versions as listed; returns how many changed. A version whose identity (creation time, source)
     differs from ours under the same number was deleted and made again: it is a new one."""
     now = now or timezone.now()
+    changed = _record_versions(versions, now)
+    # Afterwards, because it takes the locks of targets, which come before those of versions.
+    with_sources = (each for each in changed if each.model.evidence and each.deleted_at is None)
+    collect(with_sources, now=now)
+    return len(changed)
+
+
+@transaction.atomic
+def _record_versions(versions: Iterable[VersionFacts], now: datetime) -> list[ModelVersion]:
     models = {each.registry_name: each for each in RegisteredModel.objects.filter(is_active=True)}
-    changed = 0
+    changed = []
     for facts in versions:
         model = models.get(facts.registry_name)
-        if model is None:
-            continue
-        changed += _record_version(model, facts, now)
+        version = _record_version(model, facts, now) if model else None
+        if version is not None:
+            changed.append(version)
     return changed
 
 
-def _record_version(model: RegisteredModel, facts: VersionFacts, now: datetime) -> bool:
+def _record_version(
+    model: RegisteredModel, facts: VersionFacts, now: datetime
+) -> ModelVersion | None:
+    """The version, None when nothing changed."""
     current = model.versions.filter(number=facts.number, deleted_at=None).first()
     if current and (current.registered_at, current.source) != (facts.registered_at, facts.source):
         current.deleted_at = now
@@ -120,24 +132,24 @@ def _record_version(model: RegisteredModel, facts: VersionFacts, now: datetime) 
         **{name: facts.run[name] for name in RUN_FIELDS if facts.run and name in facts.run},
     }
     if current is None:
-        ModelVersion.objects.update_or_create(
+        created, _ = ModelVersion.objects.update_or_create(
             model=model,
             number=facts.number,
             registered_at=facts.registered_at,
             source=facts.source,
             defaults={**values, "deleted_at": None},
         )
-        return True
+        return created
     different = [name for name, value in values.items() if getattr(current, name) != value]
     if not different:
-        return False
+        return None
     for name in different:
         setattr(current, name, values[name])
     current.save(update_fields=different)
     if set(different) & {"status", "run_status", "metrics", "run_id"}:
         for promotion in Promotion.objects.filter(version=current, status=PromotionStatus.PENDING):
             enqueue(EffectKind.GATHER_FACTS, promotion, key=f"sync:{now.timestamp():.0f}", now=now)
-    return True
+    return current
 
 
 @transaction.atomic

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from approvals import services
-from approvals.models import Repository
+from approvals.models import Repository, WorkflowRun
 from approvals.services.runs import RunFacts
 from integrations.github.client import Answer, moment, read
 
@@ -54,6 +54,28 @@ def poll_repository(name: str, etag: str) -> Answer:
             facts = facts_of(run, name, repository.workflows)
             if facts is not None:
                 services.record_run(facts=facts)
+    return answer
+
+
+def read_jobs(name: str, run_id: int) -> Answer:
+    """Read the jobs of a completed run, for the evidence in them. Raises Unavailable, Rejected."""
+    run = WorkflowRun.objects.get(repository=name, run_id=run_id)
+    attempt = run.attempt
+    answer = read(f"/repos/{name}/actions/runs/{run_id}/jobs?per_page=100")
+    services.record_jobs(
+        run_pk=run.pk,
+        attempt=attempt,
+        jobs=[
+            {
+                "name": job.get("name", ""),
+                "conclusion": job.get("conclusion") or "",
+                "url": job.get("html_url") or "",
+            }
+            for job in answer.data.get("jobs", [])
+            # GitHub gives those of the newest attempt, which may have begun since.
+            if int(job.get("run_attempt") or 1) == attempt
+        ],
+    )
     return answer
 
 

@@ -277,7 +277,7 @@ def test_an_inactive_target_takes_no_requests(world: World, tmp_path: Path) -> N
     data = yaml.safe_load(EXAMPLE.read_text())
     version: ModelVersion = world.version()
     target = world.target()
-    del data["models"]["fraud-detector"]
+    del data["models"]["fraud-detector"], data["rules"]
     apply(tmp_path, yaml.safe_dump(data))
     with pytest.raises(services.Refused) as caught:
         services.request_promotion(

@@ -1,0 +1,121 @@
+"""Evidence that services hold already: jobs of workflow runs for a version's commit, tags of the version in the
+registry. Which of them count as what is the configuration's (``RegisteredModel.evidence``)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+
+from approvals.models import Environment, Evidence, ModelVersion, RegisteredModel, WorkflowRun
+from approvals.services.evidence import record_evidence
+from approvals.states import EvidenceVerdict, Via
+
+# What people and tools write into a tag. Anything else is no evidence: the gate stays unknown.
+WORDS = {
+    **dict.fromkeys(("pass", "passed", "true", "ok", "success"), EvidenceVerdict.PASS),
+    **dict.fromkeys(("fail", "failed", "false", "error", "failure"), EvidenceVerdict.FAIL),
+}
+
+
+def wants_jobs(repository: str) -> bool:
+    """Whether some model of this repository takes evidence from its jobs."""
+    models = RegisteredModel.objects.filter(repository=repository, is_active=True)
+    return any("job" in source for model in models for source in model.evidence)
+
+
+@transaction.atomic
+def record_jobs(
+    *, run_pk: int, attempt: int, jobs: Sequence[Mapping[str, Any]], now: datetime | None = None
+) -> int:
+    """Keep the jobs of a completed run, each ``{name, conclusion, url}``, and what they prove about the versions
+    of its commit. Returns how many results are new."""
+    run = WorkflowRun.objects.select_for_update().filter(pk=run_pk, attempt=attempt).first()
+    if run is None or not run.is_completed:
+        return 0
+    run.jobs, run.jobs_attempt = [dict(each) for each in jobs], attempt
+    run.save(update_fields=["jobs", "jobs_attempt"])
+    if not run.head_sha:
+        return 0
+    versions = ModelVersion.objects.filter(
+        model__repository=run.repository, git_commit=run.head_sha, deleted_at=None
+    )
+    return collect(versions, now=now)
+
+
+def collect(versions: Iterable[ModelVersion], *, now: datetime | None = None) -> int:
+    """Record what the services hold about these versions and we do not have yet. Returns how much that was."""
+    moment = now or timezone.now()
+    environments = dict(Environment.objects.values_list("name", "pk"))
+    found = 0
+    for version in versions:
+        for source in version.model.evidence:
+            environment_id = environments.get(source.get("environment", ""))
+            if "tag" in source:
+                found += _from_tag(version, source, environment_id, moment)
+            elif "job" in source:
+                found += _from_jobs(version, source, environment_id, moment)
+    return found
+
+
+def _from_tag(
+    version: ModelVersion, source: Mapping[str, str], environment_id: int | None, now: datetime
+) -> int:
+    value = str(version.tags.get(source["tag"], "")).strip().lower()
+    verdict = WORDS.get(value)
+    if verdict is None:
+        return 0
+    words = f"MLflow's tag {source['tag']}"[:200]
+    earlier = Evidence.objects.filter(
+        version=version, environment=environment_id, name=source["name"], source=words
+    ).first()
+    if earlier is not None and earlier.verdict == verdict:
+        return 0
+    # A tag has no time of its own: it counts from when it was first seen to say so.
+    _, new = record_evidence(
+        actor=None,
+        via=Via.MLFLOW,
+        version_id=version.pk,
+        environment_id=environment_id,
+        name=source["name"],
+        verdict=verdict,
+        source=words,
+        key=f"tag after {earlier.pk if earlier else 0}",
+        now=now,
+    )
+    return int(new)
+
+
+def _from_jobs(
+    version: ModelVersion, source: Mapping[str, str], environment_id: int | None, now: datetime
+) -> int:
+    if not version.git_commit:
+        return 0
+    found = 0
+    runs = WorkflowRun.objects.filter(
+        repository=version.model.repository, head_sha=version.git_commit, jobs_attempt__gt=0
+    )
+    for run in runs:
+        for job in run.jobs:
+            if job.get("name") != source["job"] or job.get("conclusion") in {"", "skipped"}:
+                continue
+            passed = job["conclusion"] == "success"
+            _, new = record_evidence(
+                actor=None,
+                via=Via.GITHUB,
+                version_id=version.pk,
+                environment_id=environment_id,
+                name=source["name"],
+                verdict=EvidenceVerdict.PASS if passed else EvidenceVerdict.FAIL,
+                link=job.get("url", ""),
+                source=f"job {source['job']} of {run.workflow}, run {run.number}"[:200],
+                key=f"run {run.run_id}.{run.jobs_attempt} {source['job']}"[:200].strip(),
+                produced_at=min(run.updated_at, now),
+                workflow_run=run,
+                now=now,
+            )
+            found += new
+    return found
