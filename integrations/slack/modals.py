@@ -10,10 +10,7 @@ from approvals.models import ModelVersion, Person, Promotion, Target
 from approvals.rules import Terms
 from integrations.slack.messages import (
     address,
-    gate_lines,
     metric_blocks,
-    nobody,
-    requirement_lines,
     title_of,
 )
 from integrations.slack.text import inert, link, mrkdwn, quoted
@@ -61,6 +58,18 @@ def reject(promotion: Promotion, seal: str) -> View:
     return {**modal, "submit": _plain("Reject", 24)}
 
 
+def _lines(sentences: list[str]) -> list[View]:
+    """Sentences in the words of every other door, as many to a section as Slack takes (3,000 characters)."""
+    sections, lines, length = [], list[str](), 0
+    for line in (f"• {inert(sentence, 1000)}" for sentence in sentences):
+        if lines and length + len(line) > 2900:
+            sections.append("\n".join(lines))
+            lines, length = [], 0
+        lines.append(line)
+        length += len(line) + 1
+    return [_text(section) for section in (*sections, "\n".join(lines)) if section]
+
+
 # Slack takes ten boxes in one element, with 75 characters each.
 MOST_BOXES = 10
 
@@ -96,7 +105,7 @@ def approve(promotion: Promotion, seal: str, terms: Terms) -> View:
 def details(promotion: Promotion, person: Person) -> View:
     """Everything needed to decide, and what this person may do."""
     version, explained = promotion.version, explain(promotion, person)
-    you = "*You may decide this.*" if explained.may_act else f"*You*: {inert(explained.why_not)}"
+    you = f"*You*: {inert(explained.you)}"
     lineage = [
         f"Run: `{inert(version.run_id or 'unknown', 80)}` {inert(version.run_name, 100)}",
         f"Trained by: {inert(version.trained_by or 'unknown', 100)}",
@@ -114,13 +123,7 @@ def details(promotion: Promotion, person: Person) -> View:
         _text(you),
         *metric_blocks(promotion, most=10),
         {"type": "divider"},
-        _text(requirement_lines(explained) or nobody(explained)),
-        *(
-            [_text("\n".join(inert(note, 500) for note in explained.notes))]
-            if explained.notes
-            else []
-        ),
-        *([_text(gates)] if (gates := gate_lines(explained)) else []),
+        *_lines(explained.sentences),
         {"type": "divider"},
         _text("\n".join(lineage)),
         _text(f"Seal `{promotion.seal or 'not sealed yet'}`"),
