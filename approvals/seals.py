@@ -69,7 +69,7 @@ NAMES: dict[tuple[str, ...], str] = {
     ("workflow", "ref"): "the workflow's ref",
     ("workflow", "file_digest"): "the workflow file",
     ("workflow", "inputs"): "the workflow's inputs",
-    ("policy", "requirements"): "the approvals that the policy asks for",
+    ("policy", "requirements"): "who must approve",
     ("policy", "because"): "why the policy asks for more",
     ("policy", "checklist"): "the policy's checklist",
     ("policy", "comment_required"): "whether the policy asks for a comment",
@@ -92,10 +92,18 @@ def name_of(path: tuple[str, ...]) -> str:
 def _shown(value: Any) -> str:
     if value is None or value == "":
         return "nothing"
-    text = value if isinstance(value, str) else canonical(value)
+    text = value if isinstance(value, str) else _rows(value) or canonical(value)
     if text.startswith("sha256:"):
         return text[:17] + "…"
     return text if len(text) <= 60 else text[:57] + "…"
+
+
+def _rows(value: Any) -> str:
+    """Requirements in words; empty for anything else."""
+    try:
+        return " and ".join(f"{row['count']} of {' or '.join(row['teams'])}" for row in value)
+    except (KeyError, TypeError):
+        return ""
 
 
 def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:

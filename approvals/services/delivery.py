@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
@@ -91,29 +92,13 @@ def begin_dispatch(
     problem = problem_with(promotion, observed)
     if seal_of(facts) != promotion.seal or problem:
         what = problem or difference_in_words(promotion, facts)
-        close_deployment(
-            deployment,
-            D.FAILED,
-            via=Via.SYSTEM,
-            kind="deployment.stopped",
-            detail=f"{nothing}, because the facts are not those that were approved: {what}.",
-            now=now,
-            seal=promotion.seal,
-            seal_now=seal_of(facts),
-        )
+        detail = f"{nothing}, because the facts are not those that were approved: {what}."
+        _stop(deployment, detail, now, seal_now=seal_of(facts))
         return None
     # A person who dispatches once more overrules the answer of GitHub, not a gate.
     if blockers := stops_dispatch(promotion, now):
-        close_deployment(
-            deployment,
-            D.FAILED,
-            via=Via.SYSTEM,
-            kind="deployment.stopped",
-            detail=f"{nothing}, because a gate does not pass any more: {' '.join(blockers)}",
-            now=now,
-            seal=promotion.seal,
-            gates=blockers,
-        )
+        detail = f"{nothing}, because a gate does not pass any more: {' '.join(blockers)}"
+        _stop(deployment, detail, now, gates=blockers)
         return None
     move_deployment(
         deployment,
@@ -152,20 +137,40 @@ def begin_dispatch(
     )
 
 
+def _stop(deployment: Deployment, detail: str, now: datetime, **data: Any) -> None:
+    """The grant is spent on nothing: say why, and tell whoever asked and approved."""
+    promotion = deployment.promotion
+    close_deployment(
+        deployment,
+        D.FAILED,
+        via=Via.SYSTEM,
+        kind="deployment.stopped",
+        detail=detail,
+        now=now,
+        seal=promotion.seal,
+        **data,
+    )
+    approvers = promotion.reviews.filter(voided_at=None).values_list("person_id", flat=True)
+    enqueue(
+        EffectKind.NOTIFY,
+        promotion,
+        key=f"stopped:{deployment.dispatches}",
+        now=now,
+        payload={
+            "text": f"{promotion.version}: {detail}",
+            "people": sorted({promotion.requester_id, *approvers}),
+            "loud": True,
+        },
+    )
+
+
 @transaction.atomic
 def stop_dispatch(*, deployment_id: int, problem: str, now: datetime | None = None) -> None:
     """The facts of a queued grant cannot be had any more (deleted, broken): nothing is started."""
     deployment = lock_deployment(deployment_id)
     if deployment.status != D.QUEUED:
         return
-    close_deployment(
-        deployment,
-        D.FAILED,
-        via=Via.SYSTEM,
-        kind="deployment.stopped",
-        detail=f"Nothing was started: {problem}",
-        now=now or timezone.now(),
-    )
+    _stop(deployment, f"Nothing was started: {problem}", now or timezone.now())
 
 
 @transaction.atomic

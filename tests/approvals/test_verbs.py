@@ -565,7 +565,7 @@ class TestRules:
         moved = world.seal(promotion, metrics={"accuracy": "0.10", "auc": "0.95"})
         assert promotion.reviews.get().voided_at is not None
         differences = Event.objects.get(kind="promotion.resealed").data["differences"]
-        assert any("approvals that the policy asks for" in each for each in differences)
+        assert any("who must approve was" in each for each in differences)
         assert len(moved.facts["policy"]["requirements"]) == 3
 
 

@@ -11,7 +11,7 @@ from django.utils import timezone
 from pytest_django.fixtures import Settings
 
 from approvals import services
-from approvals.models import Deployment, Effect, Event, ModelVersion, Promotion
+from approvals.models import Deployment, Effect, Event, ModelVersion, Person, Promotion
 from approvals.models.outbox import EffectKind
 from approvals.states import DeploymentStatus, PromotionStatus, Via
 from integrations import polls
@@ -256,6 +256,8 @@ MUTATIONS = {
     "workflow": "the workflow file was git:",
     "inputs": "workflow input region was not there and is eu now",
     "alias": "the alias was champion and is winner now",
+    "ref": "the workflow's ref was main and is ",
+    "policy": "who must approve was 1 of ml-leads and 1 of risk and is 1 of ml-leads now",
 }
 
 
@@ -274,9 +276,17 @@ def test_a_fact_that_changes_after_approval_stops_everything(
         github.control(
             "POST", "repos/acme/ml-models/commits", {"message": "Change", "files": files}
         )
+    elif fact == "policy":
+        # Somebody with the database in hand: what was approved asked two teams.
+        promotion = deployment.promotion
+        promotion.policy["promote"] = promotion.policy["promote"][:1]
+        promotion.save(update_fields=["policy"])
     else:
-        changes = {"inputs": {"region": "eu"}} if fact == "inputs" else {"alias": "winner"}
-        type(target).objects.filter(pk=target.pk).update(**changes)
+        # Another ref, where the workflow file is the very same.
+        commit = {"message": "More", "files": {"README.md": "More."}}
+        sha = github.control("POST", "repos/acme/ml-models/commits", commit)["sha"]
+        changes = {"inputs": {"inputs": {"region": "eu"}}, "ref": {"ref": sha}}
+        type(target).objects.filter(pk=target.pk).update(**changes.get(fact, {"alias": "winner"}))
     deliver()
     deployment = again(deployment)
     assert deployment.status == D.FAILED
@@ -285,6 +295,10 @@ def test_a_fact_that_changes_after_approval_stops_everything(
     assert deployment.promotion.grant_spent_at is None
     assert (github.posts(), github.runs()) == (0, [])
     assert Event.objects.filter(kind="deployment.stopped").count() == 1
+    told = Effect.objects.get(kind=EffectKind.NOTIFY)
+    assert MUTATIONS[fact] in told.payload["text"]
+    names = Person.objects.filter(pk__in=told.payload["people"]).values_list("username", flat=True)
+    assert set(names) == {"alice", "bob", "carol"}
 
 
 def test_a_version_made_again_under_the_same_number_is_not_the_approved_one(
