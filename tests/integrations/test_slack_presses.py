@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
@@ -17,7 +18,9 @@ from approvals import services
 from approvals.models import Deployment, Effect, Event, Promotion, Review
 from approvals.models.outbox import EffectKind
 from approvals.states import PromotionKind, PromotionStatus, Verdict, Via
+from integrations.effects import HANDLERS
 from integrations.models import SlackIdentity
+from integrations.outbox import deliver_due
 from tests.integrations.slack_fixtures import Slack, slack, snapshot, static_folder
 
 __all__ = ["slack", "static_folder"]
@@ -342,3 +345,73 @@ class TestCommand:
     def test_link(self, slack: Slack) -> None:
         said = slack.post("command", user="frank", command="/countersign", text="link")
         assert f"{slack.product}/integrations/slack/link/" in said["ephemeral"][0]["text"]
+
+
+class TestMoreThanAPress:
+    """Where the policy asks for ticks or a comment, Approve opens a dialog."""
+
+    def test_ticks_and_a_comment(self, slack: Slack) -> None:
+        items = tuple(f"Item {number}: {'x' * 90}" for number in range(12))
+        slack.world.rules(checklist=items, comment_required=True)
+        promotion = slack.ask()
+        before = snapshot()
+        view = slack.dialog("bob", "approve")
+        assert snapshot() == before, "opening it decides nothing"
+        blocks = [block for block in view["blocks"] if block["type"] == "input"]
+        boxes = [block["element"] for block in blocks if block["element"]["type"] == "checkboxes"]
+        assert [len(box["options"]) for box in boxes] == [10, 2]
+        assert items[11] in str(view["blocks"]), "each item stands there whole"
+
+        answer = slack.submit(
+            "bob",
+            view,
+            **{
+                "checklist-0": {"ticked": [str(index) for index in range(10)]},
+                "checklist-10": {"ticked": ["10"]},
+                "reason": {"text": "Read and found good."},
+            },
+        )
+        assert "Item 11" in str(answer), answer
+        assert snapshot() == before
+        slack.submit(
+            "bob",
+            slack.dialog("bob", "approve"),
+            **{
+                "checklist-0": {"ticked": [str(index) for index in range(10)]},
+                "checklist-10": {"ticked": ["10", "11"]},
+                "reason": {"text": "Read and found good."},
+            },
+        )
+        review = Review.objects.get()
+        assert (review.ticked, review.comment) == (list(items), "Read and found good.")
+        assert review.seal == promotion.seal
+
+    def test_whoever_may_not_gets_no_dialog(self, slack: Slack) -> None:
+        slack.world.rules(comment_required=True)
+        slack.ask()
+        assert slack.told("mallory", "approve").startswith("You may not")
+        assert slack.told("alice", "approve").startswith("You may not")
+
+
+def test_reminders_and_broken_glass_are_said_below_the_message(slack: Slack) -> None:
+    slack.world.rules(remind_after=3600, override_team="platform")
+    promotion = slack.ask()
+    services.remind_due(now=promotion.requested_at + timedelta(hours=1))
+    slack.now()
+    deliver_due(HANDLERS, seconds=20)
+    services.override(
+        actor=slack.world.person("dave"),
+        via=Via.SLACK,
+        promotion_id=promotion.pk,
+        seal=promotion.seal,
+        reason="<!channel> It *burns*.",
+    )
+    Effect.objects.filter(kind=EffectKind.DISPATCH).delete()
+    slack.now()
+    deliver_due(HANDLERS, seconds=20)
+    first, *replies = slack.messages()
+    reminder, loud = [each for each in replies if each.get("thread_ts") == first["ts"]]
+    assert "<@U0BOB>" in reminder["text"] and "<@U0CAROL>" in reminder["text"]
+    assert "<@U0ALICE>" not in reminder["text"]
+    assert "broke the glass" in loud["text"] and "<!channel>" not in loud["text"]
+    assert "Glass broken" in first["text"]
