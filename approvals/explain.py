@@ -177,7 +177,7 @@ def _notes(promotion: Promotion, judgement: Judgement, able: list[Able]) -> list
     if promotion.overridden_by is not None:
         notes.append(f"{promotion.overridden_by} broke the glass: {promotion.override_reason}")
     if promotion.run_at:
-        notes.append(f"Scheduled: it runs {in_zone(promotion.run_at, promotion.run_zone)}.")
+        notes.append(f"Scheduled: it runs on {in_zone(promotion.run_at, promotion.run_zone)}.")
     if not promotion.is_pending:
         return notes
     if terms.automatic:
@@ -193,9 +193,9 @@ def _notes(promotion: Promotion, judgement: Judgement, able: list[Able]) -> list
             "Have a member added, or cancel it."
         )
     if (reminded := reminds_at(promotion)) and any(row.missing for row in judgement.decision.rows):
-        notes.append(f"Those missing are reminded {day_and_time(reminded)}.")
+        notes.append(f"Those missing are reminded on {day_and_time(reminded)}.")
     if escalation := escalates_at(promotion):
-        notes.append(f"It is escalated to {escalation[1]} {day_and_time(escalation[0])}.")
+        notes.append(f"It is escalated to {escalation[1]} on {day_and_time(escalation[0])}.")
     if _policy_changed(promotion):
         notes.append(POLICY_CHANGED)
     return notes

@@ -8,7 +8,7 @@ from typing import Any
 from django.conf import settings
 
 from approvals.compare import BETTER, SAME, WORSE, MetricRow, compare_metrics
-from approvals.explain import Explanation, explain
+from approvals.explain import GATE_WORDS, Explanation, explain
 from approvals.models import Deployment, Person, Promotion
 from approvals.states import DeploymentStatus, PromotionStatus
 from integrations.models import SlackIdentity
@@ -126,9 +126,8 @@ GATE_MARKS = {"pass": ":white_check_mark:", "fail": ":x:", "unknown": ":grey_que
 def gate_lines(explained: Explanation) -> str:
     """One line a gate, with a word beside the mark; those that block first, so that no cut hides them."""
     gates = sorted(explained.gates, key=lambda gate: gate.passed)
-    words = {"pass": "passes", "fail": "fails", "unknown": "unknown"}
     return "\n".join(
-        f"{GATE_MARKS[gate.verdict]} Gate {words[gate.verdict]}: {inert(gate.sentence, 300)}"
+        f"{GATE_MARKS[gate.verdict]} {GATE_WORDS[gate.verdict]}: {inert(gate.sentence, 300)}"
         for gate in gates
     )
 

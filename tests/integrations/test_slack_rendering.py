@@ -80,13 +80,13 @@ def test_gates_in_the_message_and_the_dialog(world: World) -> None:
     target.save()
     promotion = world.request(world.version(2))
     text = str(check(promotion))
-    assert ":white_check_mark: Gate passes: accuracy is 0.92; at least 0.5 is required." in text
-    assert ":grey_question: Gate unknown: &lt;!channel&gt;" in text
+    assert ":white_check_mark: Passed: accuracy is 0.92; at least 0.5 is required." in text
+    assert ":grey_question: Unknown: &lt;!channel&gt;" in text
     assert "<!channel>" not in text
-    assert text.index("Gate unknown") < text.index("Gate passes"), "what blocks is never cut off"
+    assert text.index("Unknown:") < text.index("Passed:"), "what blocks is never cut off"
     view = modals.details(promotion, world.person("bob"))
     blockkit.validate_view(view)
-    assert "Gate passes: accuracy" in str(view)
+    assert "Passed: accuracy" in str(view)
 
 
 def many(team: str, count: int, *, linked: bool) -> list[Person]:
