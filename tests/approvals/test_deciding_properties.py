@@ -29,7 +29,7 @@ from tests.world import World
 SEAL = "s" * 64
 TEAMS = ["a", "b", "c"]
 REQUESTER = 0
-quick = settings(max_examples=80, deadline=None)
+quick = settings(max_examples=50, deadline=None)
 
 some_teams = st.frozensets(st.sampled_from(TEAMS), max_size=3)
 requirement = st.builds(
@@ -123,7 +123,7 @@ class TestDeciding:
         tally = [len(counted(each)) for each in decisions]
         assert tally == sorted(tally)
 
-    @settings(max_examples=150, deadline=None)
+    @settings(max_examples=100, deadline=None)
     @given(rows_of_any_kind, ballots(list(Verdict)), st.booleans())
     def test_the_tally_is_what_trying_everything_finds(
         self, rows: tuple[Requirement, ...], votes: tuple[Vote, ...], own: bool
@@ -389,7 +389,7 @@ def spoilt(data: Any, path: tuple[Any, ...], value: Any) -> Any:
 @pytest.mark.parametrize(
     "whole", [POLICY, TERMS, POLICY.rules[0]], ids=lambda each: type(each).__name__
 )
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(data=st.data())
 def test_one_spoilt_place_is_refused_or_kept_as_it_is(whole: Any, data: st.DataObject) -> None:
     """Never read as something else: not a half person as nobody, not the text "false" as yes."""
@@ -433,8 +433,8 @@ def outcome(world: World, promotion: Promotion, name: str, now: datetime) -> str
     return said
 
 
-PEOPLE = ("alice", "bob", "carol", "dave", "mallory", "ci")
-LATER = (timedelta(0), timedelta(hours=30), timedelta(hours=71), timedelta(days=3), timedelta(40))
+PEOPLE = ("alice", "bob", "carol", "dave")
+LATER = (timedelta(0), timedelta(hours=71), timedelta(days=3), timedelta(days=40))
 
 
 def nothing(world: World, promotion: Promotion) -> None:

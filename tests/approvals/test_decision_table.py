@@ -29,8 +29,9 @@ HEAD = """\
 #
 # A promotion to production needs one of the ML leads and one of risk. In every state that lets people review,
 # the ML lead has approved before; risk has not. "done": it was done. Any other word: it was refused, for that
-# reason, and nothing was written. Where all is settled, verbs refuse before they look at who asks: those are
-# shown for three people. How to write it anew: tests/approvals/test_decision_table.py.
+# reason, and nothing was written. Where all is settled, verbs refuse before they look at who asks: those
+# states are shown for three people, and what is blocked for those who could do something if it were not.
+# How to write it anew: tests/approvals/test_decision_table.py.
 """
 RELATIONS = {
     "requester": "alice",
@@ -49,8 +50,24 @@ TRIED = ("requester", "approver", "break-glass member")
 DAY = timedelta(days=1)
 
 
+# The states that differ from "pending sealed" for those alone who could do something in it.
+BLOCKED = (
+    "pending, a gate fails",
+    "pending, target locked",
+    "pending, quarantined",
+    "pending, frozen",
+)
+COULD = (
+    "requester",
+    "approver",
+    "approver who approved",
+    "delegate of an approver",
+    "break-glass member",
+)
+
+
 def relations_in(state: str) -> Sequence[str]:
-    return TRIED if state in SETTLED else list(RELATIONS)
+    return TRIED if state in SETTLED else COULD if state in BLOCKED else list(RELATIONS)
 
 
 class Table(World):
