@@ -13,6 +13,20 @@ from typing import Any
 from approvals.states import Verdict
 
 
+def listing(value: Any) -> Sequence[Any]:
+    """A list of a snapshot as we wrote it. Raises TypeError: a text or a mapping is not read as one."""
+    if not isinstance(value, list | tuple):
+        raise TypeError(f"{value!r} is not a list")
+    return value
+
+
+def texts(value: Any) -> tuple[str, ...]:
+    """A list of texts. Raises TypeError for anything else."""
+    if not all(isinstance(each, str) for each in listing(value)):
+        raise TypeError(f"{value!r} is not a list of texts")
+    return tuple(value)
+
+
 @dataclass(frozen=True)
 class Requirement:
     """``count`` different members of any of ``teams`` must approve."""
@@ -32,7 +46,9 @@ class Requirement:
     @classmethod
     def rows(cls, items: Sequence[Mapping[str, Any]]) -> tuple[Requirement, ...]:
         """The inverse of :meth:`as_data`, for a list. Raises KeyError, TypeError or ValueError."""
-        rows = tuple(cls(tuple(item["teams"]), int(item["count"])) for item in items)
+        rows = tuple(cls(texts(item["teams"]), item["count"]) for item in listing(items))
+        if any(type(row.count) is not int for row in rows):
+            raise TypeError("a count that is not a whole number")
         if any(row.count < 1 or not row.teams for row in rows):
             raise ValueError("a row that asks for nobody")
         return rows

@@ -13,7 +13,7 @@ from typing import Any
 from approvals import gates
 from approvals.compare import number
 from approvals.gates import Gate
-from approvals.policies import Requirement
+from approvals.policies import Requirement, listing, texts
 
 ANY = "*"
 
@@ -96,14 +96,18 @@ class Rule:
 
     @classmethod
     def from_data(cls, data: Mapping[str, Any]) -> Rule:
-        """The inverse of :meth:`as_data`."""
+        """The inverse of :meth:`as_data`. Raises KeyError, TypeError or ValueError."""
         when = dict(data["when"])
-        when["tags"] = tuple((str(name), str(value)) for name, value in when["tags"])
+        pairs = [texts(pair) for pair in listing(when["tags"])]
+        when["tags"] = tuple((name, value) for name, value in pairs)
+        condition = Condition(**when)
+        for name, kind in _CONDITION.items():
+            _read(getattr(condition, name), kind)
         return cls(
-            Condition(**when),
+            condition,
             Requirement.rows(data["approvals"]),
-            tuple(data["checklist"]),
-            bool(data["comment_required"]),
+            texts(data["checklist"]),
+            _read(data["comment_required"], bool),
         )
 
 
@@ -138,10 +142,10 @@ class Terms:
         """Read sealed facts. Raises KeyError, TypeError or ValueError."""
         return cls(
             Requirement.rows(data["requirements"]),
-            tuple(data.get("checklist", ())),
-            data.get("comment_required", False) is True,
-            data.get("automatic", False) is True,
-            tuple(data.get("because", ())),
+            texts(data.get("checklist", ())),
+            _read(data.get("comment_required", False), bool),
+            _read(data.get("automatic", False), bool),
+            texts(data.get("because", ())),
         )
 
 
@@ -191,20 +195,18 @@ class Policy:
         then treat the promotion as blocked, never as free."""
         # Snapshots of older releases lack the optional ones.
         optional = {
-            name: kind(data[name])
-            for name, kind in _OPTIONAL.items()
-            if name in data and _is(data[name], kind)
+            name: _read(data[name], kind) for name, kind in _OPTIONAL.items() if name in data
         }
         return cls(
             promote=Requirement.rows(data["promote"]),
             rollback=Requirement.rows(data["rollback"]),
-            rollback_requester_may_approve=bool(data["rollback_requester_may_approve"]),
-            requesters=tuple(data["requesters"]),
-            expires_after=int(data["expires_after"]),
-            grant_lapses_after=int(data["grant_lapses_after"]),
-            gates=tuple(gates.from_data(item) for item in data.get("gates", ())),
-            rules=tuple(Rule.from_data(item) for item in data.get("rules", ())),
-            checklist=tuple(data.get("checklist", ())),
+            rollback_requester_may_approve=_read(data["rollback_requester_may_approve"], bool),
+            requesters=texts(data["requesters"]),
+            expires_after=_read(data["expires_after"], int),
+            grant_lapses_after=_read(data["grant_lapses_after"], int),
+            gates=tuple(gates.from_data(item) for item in listing(data.get("gates", ()))),
+            rules=tuple(Rule.from_data(item) for item in listing(data.get("rules", ()))),
+            checklist=texts(data.get("checklist", ())),
             **optional,
         )
 
@@ -250,11 +252,19 @@ _OPTIONAL: dict[str, Any] = {
 }
 
 
-def _is(value: Any, kind: type) -> bool:
+_CONDITION: dict[str, type] = {
+    "metric_drops": str,
+    "better": str,
+    "older_than_live": bool,
+    "first_promotion": bool,
+}
+
+
+def _read(value: Any, kind: type) -> Any:
     """A snapshot is ours: another type than we wrote is not to be guessed at."""
     if type(value) is not kind:
         raise TypeError(f"{value!r} is not {kind.__name__}")
-    return True
+    return value
 
 
 def merged(rows: Iterable[Requirement]) -> tuple[Requirement, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -17,10 +17,10 @@ from approvals.models import (
     Review,
     Target,
 )
-from approvals.policies import Case, Requirement, Vote, Voter, whose_vote_counts
+from approvals.policies import Case, Requirement, Vote, Voter, decide, whose_vote_counts
 from approvals.rules import Policy, Situation, Terms
 from approvals.services.refusal import Refused
-from approvals.states import DeploymentStatus
+from approvals.states import DeploymentStatus, Verdict
 
 UNREADABLE = "The policy of this promotion cannot be read, so nobody can approve it."
 NOT_A_POLICY = (KeyError, TypeError, ValueError)
@@ -161,7 +161,19 @@ def decider(case: Case, person: Person, now: datetime) -> Decider:
         code = whose_vote_counts(case, options[0]) or ""
         return Decider(options[0], code, _why_not(code, case))
     used = {vote.voter.authority for vote in case.votes}
-    return Decider(next((each for each in counting if each.authority not in used), counting[0]))
+    unused = [each for each in counting if each.authority not in used] or counting
+    missing = _missing(case)
+    helping = (
+        each
+        for each in unused
+        if _missing(replace(case, votes=(*case.votes, Vote(each, Verdict.APPROVE, case.seal))))
+        < missing
+    )
+    return Decider(next(helping, unused[0]))
+
+
+def _missing(case: Case) -> int:
+    return sum(row.missing for row in decide(case).rows)
 
 
 def why_not_counting(case: Case, person: Person, now: datetime) -> tuple[str, str] | None:

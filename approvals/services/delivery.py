@@ -22,6 +22,7 @@ from approvals.services.facts import ObservedFacts, compose, difference_in_words
 from approvals.services.history import enqueue, record
 from approvals.services.locks import lock_deployment
 from approvals.services.refusal import Refused, clean_reason
+from approvals.services.restrictions import may_restrict
 from approvals.services.settle import close_deployment, move_deployment
 from approvals.states import ACTIVE_DEPLOYMENT, DeploymentStatus, PromotionStatus, Via
 
@@ -278,6 +279,18 @@ def record_unconfirmed(*, deployment_id: int, detail: str, now: datetime | None 
     )
 
 
+def why_not_settle(deployment: Deployment, actor: Person, now: datetime) -> tuple[str, str] | None:
+    """(code, sentence) why this person may not settle what is unconfirmed; None when they may.
+
+    Those who may decide the promotion; where the policy asked for nobody, those who may close the target.
+    """
+    case = case_of(deployment.promotion)
+    why_not = why_not_counting(case, actor, now)
+    if why_not and why_not[0] == "not_in_team" and case.automatic:
+        return None if may_restrict(actor, [deployment.target]) else why_not
+    return why_not
+
+
 def _unconfirmed_or_refuse(
     deployment: Deployment, actor: Person, reason: str, ask: str, now: datetime
 ) -> str:
@@ -286,7 +299,7 @@ def _unconfirmed_or_refuse(
         raise Refused(
             "not_unconfirmed", "There is nothing to settle: the deployment is not unconfirmed."
         )
-    not_counting = why_not_counting(case_of(deployment.promotion), actor, now)
+    not_counting = why_not_settle(deployment, actor, now)
     if not_counting is not None:
         raise Refused(*not_counting)
     reason = clean_reason(reason)

@@ -328,7 +328,10 @@ def close_overdue(*, now: datetime | None = None) -> int:
     for deployment_id in list(lapsed.values_list("pk", flat=True)):
         with transaction.atomic():
             deployment = lock_deployment(deployment_id)
+            lapses_at = deployment.promotion.grant_lapses_at
             if deployment.status != DeploymentStatus.QUEUED or deployment.dispatches:
+                continue
+            if lapses_at is None or lapses_at > moment:  # moved to a later time meanwhile
                 continue
             close_deployment(
                 deployment,

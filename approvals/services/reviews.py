@@ -127,10 +127,13 @@ def _refuse_second(promotion: Promotion, case: Case, voter: Voter, verdict: str)
         Q(person=voter.authority, on_behalf_of=None) | Q(on_behalf_of=voter.authority)
     )
     other = same.first()
-    if other is not None and verdict == Verdict.APPROVE:
+    # A rejection adds to what the colleague said themselves, but not to what was said for them already.
+    lent_twice = voter.for_id is not None and any(each.on_behalf_of_id for each in same)
+    if other is not None and (verdict == Verdict.APPROVE or lent_twice):
+        done = "approved" if other.verdict == Verdict.APPROVE else "rejected"
         raise Refused(
             "already_reviewed",
-            f"{other.by} has approved already ({day_and_time(other.created_at)}); one person's approval "
+            f"{other.by} has {done} already ({day_and_time(other.created_at)}); one person's approval "
             "counts once.",
         )
 

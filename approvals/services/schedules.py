@@ -17,6 +17,7 @@ from approvals.services.locks import lock_promotion
 from approvals.services.refusal import Refused
 from approvals.services.settle import lapses_at
 from approvals.states import DeploymentStatus, EffectStatus, PromotionStatus
+from approvals.wording import day_and_time
 
 LONGEST = timedelta(days=90)
 
@@ -35,12 +36,12 @@ def schedule(
 
     Whoever may decide it may do so until it is dispatched; whoever asked, only while nobody has reviewed it:
     what people approved for Tuesday is not moved to now behind their backs. ``zone`` is how people speak of the
-    time. Raises Refused (``already_started``, ``already_decided``, ``may_not_schedule``, ``bad_time``,
-    ``frozen_then``).
+    time. Raises Refused (``already_started``, ``already_decided``, ``expired``, ``may_not_schedule``,
+    ``bad_time``, ``frozen_then``).
     """
     promotion = lock_promotion(promotion_id)
     now = now or timezone.now()
-    _refuse_late(promotion)
+    _refuse_late(promotion, now)
     _refuse_who_may_not(promotion, actor, now)
     if run_at is not None:
         _refuse_time(promotion, run_at, zone, now)
@@ -82,14 +83,14 @@ def next_window(promotion: Promotion, now: datetime) -> datetime:
 def why_no_schedule(promotion: Promotion, actor: Person, now: datetime) -> str:
     """Why this person cannot set the time now, in a sentence; empty when they can."""
     try:
-        _refuse_late(promotion)
+        _refuse_late(promotion, now)
         _refuse_who_may_not(promotion, actor, now)
     except Refused as refused:
         return refused.sentence
     return ""
 
 
-def _refuse_late(promotion: Promotion) -> None:
+def _refuse_late(promotion: Promotion, now: datetime) -> None:
     if promotion.is_pending:
         return
     if promotion.status != PromotionStatus.APPROVED:
@@ -99,6 +100,10 @@ def _refuse_late(promotion: Promotion) -> None:
     deployment = promotion.deployment
     if deployment.status != DeploymentStatus.QUEUED or deployment.dispatches:
         raise Refused("already_started", "It is too late: the deployment was begun.")
+    lapsed = promotion.grant_lapses_at
+    if lapsed is not None and lapsed <= now:
+        # Still queued until the next beat closes it; a new time must not bring it back to life.
+        raise Refused("expired", f"It is too late: the approval lapsed on {day_and_time(lapsed)}.")
 
 
 def _refuse_who_may_not(promotion: Promotion, actor: Person, now: datetime) -> None:

@@ -27,6 +27,7 @@ from approvals.selectors.catalogue import (
 )
 from approvals.services import Refused
 from approvals.services.cases import case_of, why_not_counting
+from approvals.services.delivery import why_not_settle
 from approvals.services.schedules import next_window, why_no_schedule
 from approvals.states import DeploymentStatus, PromotionKind, Verdict, Via
 from approvals.web.live import live_page
@@ -141,7 +142,9 @@ def _allowed(shown: Promotion, person: Person) -> dict[str, bool]:
         "may_schedule": not why_no_schedule(shown, person, timezone.now()),
         "may_check": shown.is_pending and bool(shown.problem),
         "unconfirmed": unconfirmed,
-        "may_dispatch_again": unconfirmed and decides,
+        "may_dispatch_again": deployment is not None
+        and unconfirmed
+        and why_not_settle(deployment, person, timezone.now()) is None,
         "may_roll_back": former is not None
         and not why_not_ask(person, shown.target, former, PromotionKind.ROLLBACK),
         "ended_badly": bool(
