@@ -42,6 +42,7 @@ __all__ = [
     "SignatureCompatible",
     "as_data",
     "from_data",
+    "in_words",
 ]
 
 KINDS: dict[str, type[Any]] = {
@@ -52,6 +53,11 @@ KINDS: dict[str, type[Any]] = {
 def as_data(gate: Gate) -> dict[str, Any]:
     """The gate as JSON-able data without floats; :func:`from_data` is its inverse."""
     return {"kind": gate.kind, **asdict(gate)}  # type: ignore[call-overload]
+
+
+def in_words(gate: Gate) -> str:
+    """What the gate asks, ``accuracy at least 0.80``; its kind where it has no words of its own."""
+    return str(getattr(gate, "words", "") or f"the gate {gate.kind!r}")
 
 
 def from_data(data: Mapping[str, Any]) -> Gate:

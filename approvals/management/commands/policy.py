@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.utils import timezone
 
 from approvals.explain import explain
 from approvals.models import ModelVersion, Person, Target
-from approvals.policies import Requirement
+from approvals.policy_words import UNREADABLE, promotion_words, rollback_words
 from approvals.rules import Policy
+from approvals.selectors import policies
 from approvals.services import Refused
-from approvals.services.cases import team_words
+from approvals.services.cases import NOT_A_POLICY
 from approvals.services.promotions import refuse_request
 from approvals.states import PromotionKind, PromotionStatus
 
@@ -41,23 +43,20 @@ class Command(BaseCommand):
             self._explain(options)
 
     def _table(self) -> None:
+        """First the overview, one line a target; then everything that holds at each."""
+        told = policies.table(timezone.now())
         rows = [("MODEL", "ENVIRONMENT", "PROMOTION", "ROLLBACK", "MAY ASK")]
-        for target in Target.objects.filter(is_active=True).select_related("model", "environment"):
-            policy = Policy.from_data(target.policy)
-            own = " (the requester too)" if policy.rollback_requester_may_approve else ""
-            rows.append(
-                (
-                    target.model.name,
-                    target.environment.name,
-                    in_words(policy.promote),
-                    in_words(policy.rollback) + own,
-                    ", ".join(policy.requesters),
-                )
-            )
+        for each in told:
+            words = [each.words(label) for label in ("Promotion", "Rollback", "May ask")]
+            rows.append((each.model, each.environment, words[0], words[1], words[2]))
         widths = [max(len(row[column]) for row in rows) for column in range(5)]
         for row in rows:
             line = "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True))
             self.stdout.write(line.rstrip())
+        for each in told:
+            self.stdout.write(f"\n{each.target}")
+            for sentence in each.sentences:
+                self.stdout.write(f"  {sentence}")
 
     def _explain(self, options: dict[str, Any]) -> None:
         target = (
@@ -73,10 +72,14 @@ class Command(BaseCommand):
                 "`policy table` lists what is."
             )
         person = self._person(options["username"])
-        policy = Policy.from_data(target.policy)
         self.stdout.write(f"{target}: {target.live_version or 'nothing'} is live.")
-        self.stdout.write(f"A promotion needs {in_words(policy.promote)}.")
-        self.stdout.write(f"A rollback needs {in_words(policy.rollback)}.")
+        try:
+            policy = Policy.from_data(target.policy)
+        except NOT_A_POLICY:
+            self.stdout.write(f"The policy is {UNREADABLE}.")
+        else:
+            self.stdout.write(f"A promotion needs {promotion_words(policy)}.")
+            self.stdout.write(f"A rollback needs {rollback_words(policy)}.")
         if options["number"] is not None:
             self._may_ask(target, options["number"], person)
         pending = target.promotions.filter(status=PromotionStatus.PENDING).select_related(
@@ -112,8 +115,5 @@ class Command(BaseCommand):
             self.stdout.write(f"{person} cannot ask for {version}: {refused.sentence}")
         else:
             self.stdout.write(f"{person} can ask for {version}.")
-
-
-def in_words(requirements: tuple[Requirement, ...]) -> str:
-    """``1 of ml-leads and 1 of risk``."""
-    return " and ".join(f"{row.count} of {team_words(row.teams)}" for row in requirements)
+        for sentence in policies.asked_of(version, target, timezone.now()).sentences:
+            self.stdout.write(f"  {sentence}")
