@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.urls import path, register_converter
 from django.urls.converters import StringConverter
 
-from approvals.web import catalogue, inbox, overview, people, promotions, restrictions
+from approvals.web import catalogue, inbox, overview, people, policy, promotions, restrictions
 
 
 class NameConverter(StringConverter):
@@ -26,6 +26,7 @@ urlpatterns = [
     path("restrictions/<str:action>/<int:pk>/", restrictions.restrict, name="restrict"),
     path("inbox/", inbox.inbox, name="inbox"),
     path("timeline/", inbox.timeline, name="timeline"),
+    path("policy/", policy.policy, name="policy"),
     path("profile/", people.profile, name="profile"),
     path("sandbox/sign-in/<str:username>/", people.sandbox_sign_in, name="sandbox_sign_in"),
 ]
