@@ -27,6 +27,7 @@ urlpatterns = [
     path("inbox/", inbox.inbox, name="inbox"),
     path("timeline/", inbox.timeline, name="timeline"),
     path("policy/", policy.policy, name="policy"),
+    path("policy/simulate/", policy.policy_simulate, name="policy_simulate"),
     path("profile/", people.profile, name="profile"),
     path("sandbox/sign-in/<str:username>/", people.sandbox_sign_in, name="sandbox_sign_in"),
 ]

@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
+from approvals.configuration import ConfigurationError, load
 from approvals.explain import explain
 from approvals.models import ModelVersion, Person, Target
 from approvals.policy_words import UNREADABLE, promotion_words, rollback_words
 from approvals.rules import Policy
 from approvals.selectors import policies
+from approvals.selectors.differences import differences
+from approvals.selectors.simulation import (
+    DAYS,
+    EFFECTS,
+    LESS,
+    MORE,
+    MOST_DAYS,
+    SAME,
+    UNJUDGED,
+    simulate,
+)
 from approvals.services import Refused
 from approvals.services.cases import NOT_A_POLICY
 from approvals.services.promotions import refuse_request
@@ -21,10 +34,13 @@ from approvals.states import PromotionKind, PromotionStatus
 class Command(BaseCommand):
     """Reads only; what it prints is what the verbs would say."""
 
-    help = "Print the decision table (table), or explain one target (explain)."
+    help = (
+        "Print what is in force (table), explain one target (explain), or try another file on the past "
+        "(simulate)."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """``table``, or ``explain MODEL ENVIRONMENT [--version N] [--as USERNAME]``."""
+        """``table``, ``explain MODEL ENVIRONMENT [--version N] [--as USERNAME]``, or ``simulate --file FILE``."""
         commands = parser.add_subparsers(dest="what", required=True)
         commands.add_parser("table", help="models × environments × who must approve")
         explained = commands.add_parser(
@@ -35,10 +51,20 @@ class Command(BaseCommand):
         explained.add_argument("--version", type=int, dest="number", help="may it be asked for?")
         explained.add_argument("--as", dest="username", help="for whom")
 
+        tried = commands.add_parser(
+            "simulate", help="what another file would have made of the last weeks"
+        )
+        tried.add_argument("--file", type=Path, required=True, help="the proposed file")
+        tried.add_argument(
+            "--days", type=int, default=DAYS, help=f"1 to {MOST_DAYS}, default {DAYS}"
+        )
+
     def handle(self, *args: Any, **options: Any) -> None:
         """Dispatch to the subcommand."""
         if options["what"] == "table":
             self._table()
+        elif options["what"] == "simulate":
+            self._simulate(options["file"], options["days"])
         else:
             self._explain(options)
 
@@ -57,6 +83,27 @@ class Command(BaseCommand):
             self.stdout.write(f"\n{each.target}")
             for sentence in each.sentences:
                 self.stdout.write(f"  {sentence}")
+
+    def _simulate(self, path: Path, days: int) -> None:
+        """The differences, one sentence a promotion that would differ or cannot be judged, the counts."""
+        try:
+            proposed = load(path).configuration
+            result = simulate(proposed, days, timezone.now())
+        except ConfigurationError as error:
+            raise CommandError(f"the configuration cannot be used:\n{error}") from None
+        except ValueError as error:
+            raise CommandError(str(error)) from None
+        changes = differences(proposed)
+        self.stdout.write(f"{len(changes)} differences from what is in force:")
+        for change in changes:
+            self.stdout.write(f"- {change.sentence}")
+        self.stdout.write("")
+        for effect in (LESS, MORE, UNJUDGED, SAME):
+            for each in result.of(effect):
+                self.stdout.write(f"{EFFECTS[effect]:12}  {each.sentence}")
+        for sentence in result.summary:
+            self.stdout.write(sentence)
+        self.stdout.write("Nothing was stored or applied.")
 
     def _explain(self, options: dict[str, Any]) -> None:
         target = (
