@@ -18,6 +18,7 @@ from approvals.configuration.schema import Configuration
 
 MAX_BYTES = 1_000_000
 SHOWN = 100  # problems of one file
+MOST_VALUES = 60_000
 LONGEST_VALUE = 2000  # characters; the longest that the file needs is 255
 
 
@@ -58,13 +59,20 @@ class _Loader(yaml.SafeLoader):
 class _Guarded(_Loader):
     """For text that anybody may send: what grows while it is read is refused, not followed."""
 
+    composed = 0
+
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
-            event = self.peek_event()
+            event = self.peek_event()  # type: ignore[no-untyped-call]
             raise yaml.composer.ComposerError(
                 None, None, "aliases (*name) are not read here; write it out", event.start_mark
             )
         node: yaml.Node | None = super().compose_node(parent, index)
+        self.composed += 1
+        if self.composed > MOST_VALUES and node is not None:
+            raise yaml.composer.ComposerError(
+                None, None, f"there are more than {MOST_VALUES} values", node.start_mark
+            )
         if isinstance(node, yaml.ScalarNode) and len(node.value) > LONGEST_VALUE:
             raise yaml.composer.ComposerError(
                 None, None, f"a value is longer than {LONGEST_VALUE} characters", node.start_mark
