@@ -22,6 +22,9 @@ TARGETS = 1000
 MEMBERS = 2000  # of all teams together, a person once for each
 ROWS = 20  # of one list of approvals, gates or items
 PLACES = 60  # approvals that one list asks for in all
+# Whether enough people are left for rows is a matching: members × places², for each list with all the rules'.
+# So much of it takes a few seconds.
+WORK = 200_000_000
 
 
 def too_large(data: Mapping[Any, Any]) -> list[tuple[tuple[str, ...], str]]:
@@ -42,7 +45,17 @@ def too_large(data: Mapping[Any, Any]) -> list[tuple[tuple[str, ...], str]]:
             found.append(
                 ((key,), f"a list has more than {ROWS} rows, or asks for more than {PLACES} people")
             )
-    return found
+    return found or _too_much_work(data)
+
+
+def _too_much_work(data: Mapping[Any, Any]) -> list[tuple[tuple[str, ...], str]]:
+    teams = data.get("teams")
+    members = sum(map(_members, teams.values())) if isinstance(teams, dict) else 0
+    rules = sum(map(_places, _lists(data.get("rules"))))
+    places = [_places(each) for key in ("environments", "models") for each in _lists(data.get(key))]
+    if members * sum((each + rules) ** 2 for each in places) > WORK:
+        return [(("teams",), "there are too many members and rows together to be tried here")]
+    return []
 
 
 def _length(value: Any) -> int:
@@ -67,5 +80,10 @@ def _lists(value: Any) -> Iterator[list[Any]]:
 
 
 def _too_long(rows: list[Any]) -> bool:
-    counts = [each.get("count", 1) for each in rows if isinstance(each, dict)]
-    return len(rows) > ROWS or sum(each for each in counts if type(each) is int) > PLACES
+    return len(rows) > ROWS or _places(rows) > PLACES
+
+
+def _places(rows: list[Any]) -> int:
+    """How many approvals a list asks for; an item of another kind asks for one at most."""
+    counts = [each.get("count", 1) if isinstance(each, dict) else 1 for each in rows]
+    return sum(max(each, 1) for each in counts if type(each) is int)

@@ -110,10 +110,11 @@ def _load(raw: bytes, name: str, loader: type[_Loader]) -> Loaded:
     found: list[tuple[tuple[Any, ...], str]]
     try:
         configuration = Configuration.model_validate(data)
+        found = list(islice(problems_of(configuration), SHOWN))
     except ValidationError as error:
         found = [(each["loc"], _sentence(dict(each))) for each in error.errors()[:SHOWN]]
-    else:
-        found = list(islice(problems_of(configuration), SHOWN))
+    except RecursionError:
+        found = [((), "it asks for more people than can be worked out")]
     if found:
         problems = [_problem(name, root, loc, text) for loc, text in found]
         raise ConfigurationError(list(dict.fromkeys(problems)))

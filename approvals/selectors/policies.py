@@ -122,7 +122,8 @@ def _policy(target: Target) -> Policy | None:
 def _told(
     target: Target, policy: Policy | None, everybody: Sequence[Able], now: datetime
 ) -> TargetPolicy:
-    freezes = Line("Freezes", tuple(_freezes(target, now)) or ("none",))
+    closed = _freezes(target, now)
+    freezes = Line("Freezes", tuple(closed) or ("none",), bool(closed))
     if policy is None:
         return TargetPolicy(target, [freezes], unreadable=UNREADABLE)
     return TargetPolicy(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from dataclasses import fields, replace
@@ -345,6 +346,26 @@ def test_every_part_of_a_policy_is_said_in_words() -> None:
         assert lines_of(replace(start, **{each.name: other[each.name]})) != lines_of(start), (
             each.name
         )
+
+
+def test_a_file_that_would_take_minutes_to_work_out_is_refused() -> None:
+    names = [f"p{n}" for n in range(660)]
+    asked = [{"team": slug, "count": 20} for slug in ("a", "b", "c")]
+    data = {
+        "environments": [{"name": "production", "approvals": asked}],
+        "teams": {slug: {"members": names} for slug in ("a", "b", "c")},
+        "repositories": {"o/r": {"workflows": {"deploy-model.yml": "deploy"}}},
+        "models": {
+            f"m{n}": {"repository": "o/r", "environments": {"production": {"approvals": asked}}}
+            for n in range(100)
+        },
+    }
+    with pytest.raises(ConfigurationError, match="too many members and rows together"):
+        load_text(json.dumps(data, indent=1), "sent")
+    data["models"] = {f"m{n}": {"repository": "o/r"} for n in range(300)}
+    began = time.monotonic()
+    load_text(json.dumps(data, indent=1), "sent")
+    assert time.monotonic() - began < 30
 
 
 DEEP = "[" * 3000
