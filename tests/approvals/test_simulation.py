@@ -52,6 +52,10 @@ def member(team: str, *names: str) -> Change:
     return lambda data: data["teams"][team].update(members=list(names))
 
 
+def own_rules(environments: dict[str, Any]) -> Change:
+    return lambda data: data["models"]["fraud-detector"].update(environments=environments)
+
+
 def outcomes(*changes: Change) -> list[Outcome]:
     counted = [each.objects.count() for each in (Promotion, Event, Effect)]
     found = simulate(file(*changes), 90, timezone.now()).outcomes
@@ -145,9 +149,7 @@ def test_gates_are_judged_where_the_past_tells(world: World) -> None:
         {"live_in": "staging", "for": "2d"},
         {"signature": "compatible"},
     ]
-    target: Change = lambda data: data["models"]["fraud-detector"]["environments"].update(  # noqa: E731
-        production={"gates": gates}
-    )
+    target = own_rules({"staging": None, "production": {"gates": gates}})
     found = only(target)
     assert found.more == ["a gate would not pass: accuracy is 0.7; at least 0.8 is required"]
     assert found.unjudged == ["ci runs green", "live in staging for 2 d"]
@@ -165,9 +167,7 @@ def test_a_gate_that_is_gone_is_less_and_a_stricter_one_is_not(world: World) -> 
     for limit, effect in (("0.85", SAME), ("0.95", MORE), ("0.7", LESS)):
         gates = [{"metric": "accuracy", "at_least": limit}]
         own = {"production": {"gates": gates}}
-        found = only(
-            lambda data, own=own: data["models"]["fraud-detector"].update(environments=own)
-        )
+        found = only(own_rules(own))
         assert found.effect == effect, limit
 
 
