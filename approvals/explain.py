@@ -17,6 +17,7 @@ from approvals.calendar import in_zone
 from approvals.gates import Outcome
 from approvals.models import Person, Promotion
 from approvals.policies import Row
+from approvals.policy_words import because_sentences, demand_sentences
 from approvals.rules import Policy, Terms
 from approvals.services.cases import (
     NOT_A_POLICY,
@@ -173,7 +174,7 @@ def _row(row: Row, promotion: Promotion, able: list[Able]) -> RequirementRow:
 
 def _notes(promotion: Promotion, judgement: Judgement, able: list[Able]) -> list[str]:
     terms = judgement.terms
-    notes = [f"More is asked because {why}." for why in terms.because]
+    notes = because_sentences(terms)
     if promotion.overridden_by is not None:
         notes.append(f"{promotion.overridden_by} broke the glass: {promotion.override_reason}")
     if promotion.run_at:
@@ -182,10 +183,7 @@ def _notes(promotion: Promotion, judgement: Judgement, able: list[Able]) -> list
         return notes
     if terms.automatic:
         notes.append(AUTOMATIC)
-    if terms.checklist:
-        notes.append(f"Whoever approves ticks: {'; '.join(terms.checklist)}.")
-    if terms.comment_required:
-        notes.append("Whoever approves says why.")
+    notes += demand_sentences(terms)
     if stuck := stuck_rows(judgement.case, able):
         rows = listed([f"{row.count} of {row.words}" for row in stuck])
         notes.append(
@@ -223,4 +221,8 @@ def _why_not(promotion: Promotion, judgement: Judgement, person: Person, now: da
         return f"You have {done} it already; one person counts once."
     if not promotion.seal:
         return promotion.problem or "The facts are still being gathered."
+    lender = found.voter.for_id
+    same = [each for each in reviews if (each.on_behalf_of_id or each.person_id) == lender]
+    if lender is not None and same:
+        return f"{same[0].by} has decided already; one person's approval counts once."
     return ""

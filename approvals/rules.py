@@ -14,6 +14,7 @@ from approvals import gates
 from approvals.compare import number
 from approvals.gates import Gate
 from approvals.policies import Requirement, listing, texts
+from approvals.wording import listed
 
 ANY = "*"
 
@@ -33,14 +34,33 @@ class Situation:
 
 @dataclass(frozen=True)
 class Condition:
-    """When a rule applies: when everything that it names holds. ``better`` is the direction of ``metric_drops``,
-    ``higher`` or ``lower``; ``tags`` are (name, value) of the version or its model, ``*`` for any value."""
+    """When a rule applies: when everything that it names holds; always, where it names nothing. ``better`` is the
+    direction of ``metric_drops``, ``higher`` or ``lower``; ``tags`` are (name, value) of the version or its
+    model, ``*`` for any value."""
 
     metric_drops: str = ""
     better: str = ""
     older_than_live: bool = False
     first_promotion: bool = False
     tags: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def words(self) -> str:
+        """When it holds: ``where auc is worse than the live version's``; ``always`` where it names nothing."""
+        clauses = [
+            *(
+                [f"{self.metric_drops} is worse than the live version's"]
+                if self.metric_drops
+                else []
+            ),
+            *(["it is older than the live version"] if self.older_than_live else []),
+            *(["it is the model's first promotion here"] if self.first_promotion else []),
+            *(
+                f"it has a tag {name}" if value == ANY else f"it is tagged {name} = {value}"
+                for name, value in self.tags
+            ),
+        ]
+        return f"where {' and '.join(clauses)}" if clauses else "always"
 
     def why(self, seen: Situation) -> str:
         """Why the rule applies, as a clause; an empty text when it does not."""
@@ -50,6 +70,8 @@ class Condition:
             *([self._first(seen)] if self.first_promotion else []),
             *(self._tagged(name, value, seen) for name, value in self.tags),
         ]
+        if not clauses:  # only models or environments were named, and this is one of them
+            return "a rule for this target always applies"
         return " and ".join(clauses) if all(clauses) else ""
 
     def _drop(self, seen: Situation) -> str:
@@ -84,6 +106,16 @@ class Rule:
     approvals: tuple[Requirement, ...] = ()
     checklist: tuple[str, ...] = ()
     comment_required: bool = False
+
+    @property
+    def words(self) -> str:
+        """``2 of risk and a comment where auc is worse than the live version's``."""
+        asked = [
+            *(f"{row.count} of {row.words}" for row in self.approvals),
+            *(f"the tick “{item}”" for item in self.checklist),
+            *(["a comment"] if self.comment_required else []),
+        ]
+        return f"{listed(asked)} {self.when.words}"
 
     def as_data(self) -> dict[str, Any]:
         """The rule as JSON-able data."""
@@ -229,10 +261,18 @@ class Policy:
             rows,
             tuple(dict.fromkeys(items)),
             self.comment_required or any(rule.comment_required for rule, _ in applying),
-            # Without a gate nothing would stand in the way: the file refuses that, and so does this.
-            self.automatic and not rows and bool(self.gates),
+            self._nobody_is_asked(rows, applying),
             tuple(why for _, why in applying),
         )
+
+    def _nobody_is_asked(
+        self, rows: tuple[Requirement, ...], applying: Sequence[tuple[Rule, str]]
+    ) -> bool:
+        """Without a gate nothing would stand in the way, and ticks and comments are a person's: the file refuses
+        both, and so does this."""
+        personal = bool(self.checklist) or self.comment_required
+        personal = personal or any(rule.checklist or rule.comment_required for rule, _ in applying)
+        return self.automatic and not rows and bool(self.gates) and not personal
 
     def strictest(self) -> tuple[Requirement, ...]:
         """What would be asked if every rule applied."""

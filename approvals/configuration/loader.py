@@ -5,16 +5,21 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Hashable
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import yaml
 from pydantic import ValidationError
 
+from approvals.configuration.limits import too_large
 from approvals.configuration.problems import problems_of
 from approvals.configuration.schema import Configuration
 
 MAX_BYTES = 1_000_000
+SHOWN = 100  # problems of one file
+MOST_VALUES = 60_000
+LONGEST_VALUE = 2000  # characters; the longest that the file needs is 255
 
 
 class ConfigurationError(Exception):
@@ -51,6 +56,30 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+class _Guarded(_Loader):
+    """For text that anybody may send: what grows while it is read is refused, not followed."""
+
+    composed = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            event = self.peek_event()  # type: ignore[no-untyped-call]
+            raise yaml.composer.ComposerError(
+                None, None, "aliases (*name) are not read here; write it out", event.start_mark
+            )
+        node: yaml.Node | None = super().compose_node(parent, index)
+        self.composed += 1
+        if self.composed > MOST_VALUES and node is not None:
+            raise yaml.composer.ComposerError(
+                None, None, f"there are more than {MOST_VALUES} values", node.start_mark
+            )
+        if isinstance(node, yaml.ScalarNode) and len(node.value) > LONGEST_VALUE:
+            raise yaml.composer.ComposerError(
+                None, None, f"a value is longer than {LONGEST_VALUE} characters", node.start_mark
+            )
+        return node
+
+
 def load(path: Path) -> Loaded:
     """Read and validate the file. Raises :class:`ConfigurationError`."""
     try:
@@ -59,41 +88,72 @@ def load(path: Path) -> Loaded:
         raise ConfigurationError(
             [f"{path}: cannot be read ({error.strerror}); set COUNTERSIGN_CONFIG to your file"]
         ) from None
+    return _load(raw, str(path), _Loader)
+
+
+def load_text(text: str | bytes, name: str) -> Loaded:
+    """Validate what somebody sent; ``name`` stands for the file in the problems. Raises
+    :class:`ConfigurationError`, also for aliases and for more of anything than a company has."""
+    return _load(text.encode(errors="replace") if isinstance(text, str) else text, name, _Guarded)
+
+
+def _load(raw: bytes, name: str, loader: type[_Loader]) -> Loaded:
     if len(raw) > MAX_BYTES:
-        raise ConfigurationError([f"{path}: larger than a megabyte; is it the right file?"])
-    try:
-        text = raw.decode()
-        root = yaml.compose(text, Loader=_Loader)
-        data = yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
-    except UnicodeDecodeError:
-        raise ConfigurationError([f"{path}: not UTF-8 text"]) from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f"{mark.line + 1}" if mark else "1"
-        what = getattr(error, "problem", None) or str(error).splitlines()[0]
-        raise ConfigurationError([f"{path}:{line}: not valid YAML: {what}"]) from None
-    except RecursionError:
-        raise ConfigurationError([f"{path}:1: nested too deeply"]) from None
+        raise ConfigurationError([f"{name}: larger than a megabyte; is it the right file?"])
+    root, data = _read(raw, name, loader)
     if not isinstance(data, dict):
         raise ConfigurationError(
-            [f"{path}:1: a mapping with environments, teams and models is expected"]
+            [f"{name}:1: a mapping with environments, teams and models is expected"]
         )
+    if loader is _Guarded and (large := too_large(data)):
+        raise ConfigurationError([_problem(name, root, loc, text) for loc, text in large])
+    found: list[tuple[tuple[Any, ...], str]]
     try:
         configuration = Configuration.model_validate(data)
+        found = list(islice(problems_of(configuration), SHOWN))
     except ValidationError as error:
-        problems = [
-            _problem(path, root, each["loc"], _sentence(dict(each))) for each in error.errors()
-        ]
-    else:
-        problems = [_problem(path, root, loc, text) for loc, text in problems_of(configuration)]
-    if problems:
+        found = [(each["loc"], _sentence(dict(each))) for each in error.errors()[:SHOWN]]
+    except RecursionError:
+        found = [((), "it asks for more people than can be worked out")]
+    if found:
+        problems = [_problem(name, root, loc, text) for loc, text in found]
         raise ConfigurationError(list(dict.fromkeys(problems)))
     return Loaded(configuration, hashlib.sha256(raw).hexdigest())
 
 
-def _problem(path: Path, root: yaml.Node | None, loc: tuple[Any, ...], sentence: str) -> str:
+def _read(raw: bytes, name: str, kind: type[_Loader]) -> tuple[yaml.Node | None, Any]:
+    """The nodes, which know their lines, and the values."""
+    try:
+        loader = kind(raw.decode())
+        root = loader.get_single_node()
+        return root, loader.construct_document(root) if root is not None else None
+    except UnicodeDecodeError:
+        raise ConfigurationError([f"{name}: not UTF-8 text"]) from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f"{mark.line + 1}" if mark else "1"
+        what = getattr(error, "problem", None) or str(error).splitlines()[0]
+        raise ConfigurationError([_clean(f"{name}:{line}: not valid YAML: {what}")]) from None
+    except RecursionError:
+        raise ConfigurationError([f"{name}:1: nested too deeply"]) from None
+    # What PyYAML itself trips over: !!int '', !!bool x, 2026-99-99, numbers of thousands of digits.
+    except (ValueError, LookupError, AttributeError, TypeError, OverflowError) as error:
+        problem = f"{name}:1: not valid YAML: a value cannot be read ({_cut(str(error))})"
+        raise ConfigurationError([_clean(problem)]) from None
+
+
+def _problem(name: str, root: yaml.Node | None, loc: tuple[Any, ...], sentence: str) -> str:
     key, line = _place(root, loc)
-    return f"{path}:{line}: {key or 'the file'}: {sentence}"
+    return _clean(f"{name}:{line}: {_cut(key) or 'the file'}: {sentence}")
+
+
+def _clean(text: str) -> str:
+    """Text that a page and a terminal can show: half a character, as "\\ud800" makes one, is spelt out."""
+    return text.encode(errors="backslashreplace").decode()
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= 300 else f"{text[:299]}…"
 
 
 def _place(root: yaml.Node | None, loc: tuple[Any, ...]) -> tuple[str, int]:
@@ -129,9 +189,9 @@ def _sentence(error: dict[str, Any]) -> str:
     if kind == "extra_forbidden":
         return "is not a known key here; check the spelling"
     if kind == "string_pattern_mismatch":
-        return f"{given!r} does not have the expected form ({context.get('pattern')})"
+        return f"{_cut(repr(given))} does not have the expected form ({context.get('pattern')})"
     if kind in {"literal_error", "enum"}:
-        return f"{given!r} is not allowed; expected {context.get('expected')}"
+        return f"{_cut(repr(given))} is not allowed; expected {context.get('expected')}"
     if kind == "value_error":
-        return str(context.get("error", error["msg"]))
+        return _cut(str(context.get("error", error["msg"])))
     return f"{error['msg'][:1].lower()}{error['msg'][1:]}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 
 from approvals.configuration.rules import ApprovalRow, RuleConfig, Rules
 from approvals.configuration.schema import (
@@ -12,11 +13,19 @@ from approvals.configuration.schema import (
     Problem,
 )
 from approvals.gates import AgainstLive, LiveIn, RunsGreen
-from approvals.policies import Requirement, unmeetable
+from approvals.policies import Requirement, Voter, unmeetable
 from approvals.rules import Policy
 from approvals.states import WorkflowKind
 
 Path = tuple[str | int, ...]
+
+
+@lru_cache(maxsize=256)
+def _unmeetable(
+    rows: tuple[Requirement, ...], voters: tuple[Voter, ...]
+) -> tuple[Requirement, ...]:
+    """Many targets ask for the same rows of the same people; working it out is what takes time here."""
+    return tuple(unmeetable(rows, voters))
 
 
 def problems_of(file: Configuration) -> list[Problem]:
@@ -127,6 +136,15 @@ def _of_policy(file: Configuration, name: str, environment: EnvironmentConfig) -
                 (*there, "automatic"),
                 f"{environment.name} says that people must approve; a model cannot take that away",
             )
+        if policy.checklist or policy.comment_required:
+            yield there, "nobody is asked, so nobody could tick or comment; give it 'approvals'"
+        for rule in policy.rules:
+            if not rule.approvals:
+                yield (
+                    ("rules",),
+                    f"{rule.words}: nobody is asked in {environment.name} ('automatic'), so nobody could tick or "
+                    "comment; give the rule 'approvals'",
+                )
         if not policy.gates:
             yield there, f"nothing would stand before {environment.name}: 'automatic' needs 'gates'"
         if not policy.rollback:
@@ -138,8 +156,8 @@ def _of_policy(file: Configuration, name: str, environment: EnvironmentConfig) -
     elif not policy.promote:
         yield path, f"nobody has to approve {environment.name}; give it 'approvals'"
     # Each row for itself is looked at where it stands; together they may still ask too much.
-    short = unmeetable(policy.strictest(), file.voters())
-    alone = [row for row in policy.strictest() if unmeetable([row], file.voters())]
+    short = _unmeetable(policy.strictest(), file.everybody)
+    alone = [row for row in policy.strictest() if _unmeetable((row,), file.everybody)]
     if short and not alone and len(policy.strictest()) > len(policy.promote):
         rows = " and ".join(f"{row.count} of {row.words}" for row in policy.strictest())
         yield (
@@ -196,7 +214,7 @@ def _of_rows(file: Configuration, rows: Sequence[ApprovalRow], path: Path) -> It
     if unknown:
         return
     requirements = [Requirement(row.teams, row.count) for row in rows]
-    for row in unmeetable(requirements, file.voters()):
+    for row in _unmeetable(tuple(requirements), file.everybody):
         yield (
             (*path, requirements.index(row)),
             f"{row.count} of {row.words} can never be reached: one person counts once, and machine accounts "

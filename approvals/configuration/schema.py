@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
+from functools import cached_property
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
@@ -187,18 +188,19 @@ class Configuration(Strict):
             if environment in each.environments and (each.models is None or name in each.models)
         ]
 
-    def voters(self) -> list[Voter]:
-        """The members of all teams as the policy sees them, machine accounts left out."""
-        names = sorted({name for team in self.teams.values() for name in team.members})
+    @cached_property
+    def everybody(self) -> tuple[Voter, ...]:
+        """The members of all teams as the policy sees them, machine accounts left out; by user name."""
+        teams: dict[str, set[str]] = {}
+        for slug, team in self.teams.items():
+            for name in team.members:
+                teams.setdefault(name, set()).add(slug)
         machines = {name for name, person in self.people.items() if person and person.machine}
-        return [
-            Voter(
-                index,
-                frozenset(slug for slug, team in self.teams.items() if name in team.members),
-            )
-            for index, name in enumerate(names)
+        return tuple(
+            Voter(index, frozenset(teams[name]))
+            for index, name in enumerate(sorted(teams))
             if name not in machines
-        ]
+        )
 
 
 def _rows(rows: Sequence[ApprovalRow]) -> tuple[Requirement, ...]:

@@ -17,6 +17,12 @@ class EvidencePassed:
     name: str
     seconds: int = 0
 
+    @property
+    def words(self) -> str:
+        """``load-test evidence, at most 7 d old``."""
+        age = f", at most {time_words(self.seconds)} old" if self.seconds else ""
+        return f"{self.name} evidence{age}"
+
     def check(self, seen: Observation) -> Outcome:
         """No evidence is unknown; a failure and what is too old fail."""
         found = seen.evidence.get(self.name)

@@ -20,11 +20,19 @@ class MetricLimit:
     at_least: str = ""
     at_most: str = ""
 
+    @property
+    def words(self) -> str:
+        """``accuracy at least 0.80``."""
+        return f"{self.metric} {listed(self._limits())}"
+
+    def _limits(self) -> list[str]:
+        limits = [f"at least {self.at_least}"] if self.at_least else []
+        return limits + ([f"at most {self.at_most}"] if self.at_most else [])
+
     def check(self, seen: Observation) -> Outcome:
         """Compare the sealed value with both limits."""
         value = number(seen.metrics.get(self.metric))
-        limits = [f"at least {self.at_least}"] if self.at_least else []
-        limits += [f"at most {self.at_most}"] if self.at_most else []
+        limits = self._limits()
         wanted = listed(limits)
         if value is None:
             return Outcome(UNKNOWN, f"{self.metric} is not known; {wanted} is required.")
@@ -51,6 +59,12 @@ class AgainstLive:
     better: str
     by: str
     relative: bool = False
+
+    @property
+    def words(self) -> str:
+        """``rmse at most 5 % worse than the live version's``."""
+        unit = " %" if self.relative else ""
+        return f"{self.metric} at most {self.by}{unit} worse than the live version's"
 
     def check(self, seen: Observation) -> Outcome:
         """Compare the two values; with nothing live there is nothing to be worse than."""

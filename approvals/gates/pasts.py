@@ -16,6 +16,11 @@ class RunsGreen:
     kind: ClassVar[str] = "runs"
     runs: str
 
+    @property
+    def words(self) -> str:
+        """``ci runs green``."""
+        return f"{self.runs} runs green"
+
     def check(self, seen: Observation) -> Outcome:
         """No run, and a run that goes on, are unknown; whatever is not success fails."""
         found = list(seen.runs.get(self.runs, ()))
@@ -38,6 +43,12 @@ class LiveIn:
     kind: ClassVar[str] = "live_in"
     environment: str
     seconds: int = 0
+
+    @property
+    def words(self) -> str:
+        """``live in staging for 2 d``."""
+        wanted = f"for {time_words(self.seconds)}" if self.seconds else "before"
+        return f"live in {self.environment} {wanted}"
 
     def check(self, seen: Observation) -> Outcome:
         """Add up the stays; one that goes on counts until now."""

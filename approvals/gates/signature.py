@@ -22,6 +22,11 @@ class SignatureCompatible:
 
     kind: ClassVar[str] = "signature"
 
+    @property
+    def words(self) -> str:
+        """What it asks."""
+        return "signature compatible with the live version's"
+
     def check(self, seen: Observation) -> Outcome:
         """Compare column by column; with nothing live there is nothing to differ from."""
         if seen.live_metrics is None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 
 from approvals.calendar import in_zone
 from approvals.gates import FAIL, PASS, Column, Finding, Gate, Observation, Outcome, Signature
-from approvals.models import Deployment, ModelVersion, Promotion, WorkflowRun
+from approvals.models import Deployment, ModelVersion, Person, Promotion, Target, WorkflowRun
 from approvals.rules import Policy
 from approvals.services.cases import NOT_A_POLICY, terms_of
 from approvals.services.evidence import newest_evidence
@@ -108,22 +109,45 @@ def waits_for_time(promotion: Promotion, now: datetime) -> str:
 
 def observe(promotion: Promotion, gates: tuple[Gate, ...], now: datetime) -> Observation:
     """What the gates look at. The candidate's metrics are the sealed ones, as soon as there is a seal."""
-    version, live = promotion.version, promotion.target.live_version
-    kinds = {gate.kind for gate in gates}
-    return Observation(
-        metrics=promotion.facts["metrics"] if promotion.seal else version.metrics,
-        live_metrics=live.metrics if live else None,
-        data=_evaluated_on(version),
-        live_data=_evaluated_on(live) if live else frozenset(),
-        runs=_runs(version) if "runs" in kinds else {},
-        lived=_lived(version, now) if "live_in" in kinds else {},
-        evidence=_evidence(promotion, now) if "evidence" in kinds else {},
-        signature=_signature(version) if "signature" in kinds else None,
-        live_signature=_signature(live) if live and "signature" in kinds else None,
+    sealed = promotion.facts["metrics"] if promotion.seal else None
+    return observe_version(
+        promotion.version,
+        promotion.target,
+        gates,
+        now,
+        metrics=sealed,
+        asked_by=promotion.requester,
     )
 
 
-def _evaluated_on(version: ModelVersion) -> frozenset[str]:
+def observe_version(
+    version: ModelVersion,
+    target: Target,
+    gates: tuple[Gate, ...],
+    now: datetime,
+    *,
+    metrics: Mapping[str, str] | None = None,
+    asked_by: Person | None = None,
+) -> Observation:
+    """What the gates look at when this version is, or would be, asked for; ``asked_by`` whom, where that is
+    known, and ``metrics`` where they are sealed."""
+    live = target.live_version
+    kinds = {gate.kind for gate in gates}
+    return Observation(
+        metrics=version.metrics if metrics is None else metrics,
+        live_metrics=live.metrics if live else None,
+        data=evaluated_on(version),
+        live_data=evaluated_on(live) if live else frozenset(),
+        runs=_runs(version) if "runs" in kinds else {},
+        lived=_lived(version, now) if "live_in" in kinds else {},
+        evidence=_evidence(version, target, asked_by, now) if "evidence" in kinds else {},
+        signature=signature_of(version) if "signature" in kinds else None,
+        live_signature=signature_of(live) if live and "signature" in kinds else None,
+    )
+
+
+def evaluated_on(version: ModelVersion) -> frozenset[str]:
+    """The digests of the data sets that it was evaluated on."""
     return frozenset(
         str(each["digest"])
         for each in version.datasets
@@ -131,7 +155,7 @@ def _evaluated_on(version: ModelVersion) -> frozenset[str]:
     )
 
 
-def _signature(version: ModelVersion) -> Signature | None:
+def signature_of(version: ModelVersion) -> Signature | None:
     """None while it is not known, or cannot be read."""
     try:
         inputs, outputs = (
@@ -158,17 +182,17 @@ def _runs(version: ModelVersion) -> dict[str, list[str]]:
     return found
 
 
-def _evidence(promotion: Promotion, now: datetime) -> dict[str, Finding]:
-    """The newest of each name, for the promotion's environment or for every one."""
+def _evidence(
+    version: ModelVersion, target: Target, asked_by: Person | None, now: datetime
+) -> dict[str, Finding]:
+    """The newest of each name, for the target's environment or for every one."""
     return {
         each.name: Finding(
             passed=each.verdict == EvidenceVerdict.PASS,
             age=max(int((now - each.produced_at).total_seconds()), 0),
             source=each.produced_by,
         )
-        for each in newest_evidence(
-            promotion.version, promotion.target.environment_id, asked_by=promotion.requester
-        )
+        for each in newest_evidence(version, target.environment_id, asked_by=asked_by)
     }
 
 

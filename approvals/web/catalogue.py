@@ -7,11 +7,12 @@ from typing import Any
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBadRequest
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods
 
 from approvals.compare import compare_metrics
 from approvals.models import ModelVersion, RegisteredModel, Target
-from approvals.selectors import catalogue
+from approvals.selectors import catalogue, policies
 from approvals.selectors.standing import standings, with_everything
 from approvals.services import Refused, request_promotion, request_rollback
 from approvals.services.restrictions import may_restrict
@@ -123,6 +124,7 @@ def _comparison(request: HttpRequest, candidate: ModelVersion, target: Target) -
         "datasets": catalogue.dataset_differences(candidate, live),
         "kind": kind,
         "why_not": catalogue.why_not_ask(person_of(request), target, candidate, kind),
+        "asked": policies.asked_of(candidate, target, timezone.now(), kind),
     }
 
 

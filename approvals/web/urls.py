@@ -5,7 +5,16 @@ from __future__ import annotations
 from django.urls import path, register_converter
 from django.urls.converters import StringConverter
 
-from approvals.web import catalogue, freezes, inbox, overview, people, promotions, restrictions
+from approvals.web import (
+    catalogue,
+    freezes,
+    inbox,
+    overview,
+    people,
+    policy,
+    promotions,
+    restrictions,
+)
 
 
 class NameConverter(StringConverter):
@@ -28,6 +37,8 @@ urlpatterns = [
     path("inbox/decide/", inbox.decide, name="decide_many"),
     path("inbox/", inbox.inbox, name="inbox"),
     path("timeline/", inbox.timeline, name="timeline"),
+    path("policy/", policy.policy, name="policy"),
+    path("policy/simulate/", policy.policy_simulate, name="policy_simulate"),
     path("profile/", people.profile, name="profile"),
     path("profile/delegation/", people.delegation, name="delegation"),
     path("sandbox/sign-in/<str:username>/", people.sandbox_sign_in, name="sandbox_sign_in"),

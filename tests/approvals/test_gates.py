@@ -287,3 +287,30 @@ def test_mistakes_in_the_file(tmp_path: Any, mistake: str) -> None:
     own = f"    metrics: {{auc: higher}}\n    environments: {{staging: , production: {{gates: [{gate}]}}}}\n"
     found = problems(tmp_path, changed(MODEL, MODEL + own, SMALL))
     assert any(expected in each and each.startswith("19: ") for each in found), found
+
+
+@pytest.mark.parametrize(
+    ("gate", "words"),
+    [
+        (MetricLimit("accuracy", "0.80"), "accuracy at least 0.80"),
+        (MetricLimit("rmse", "5", "10"), "rmse at least 5 and at most 10"),
+        (
+            AgainstLive("auc", "higher", "0.02"),
+            "auc at most 0.02 worse than the live version's",
+        ),
+        (AgainstLive("rmse", "lower", "5", True), "rmse at most 5 % worse than the live version's"),
+        (RunsGreen("ci"), "ci runs green"),
+        (LiveIn("staging", 172800), "live in staging for 2 d"),
+        (LiveIn("staging"), "live in staging before"),
+        (gates.SignatureCompatible(), "signature compatible with the live version's"),
+    ],
+)
+def test_each_gate_says_what_it_asks(gate: Gate, words: str) -> None:
+    assert gates.in_words(gate) == words
+
+
+def test_a_gate_without_words_is_named_by_its_kind() -> None:
+    class Wordless:
+        kind = "evidence"
+
+    assert gates.in_words(Wordless()) == "the gate 'evidence'"  # type: ignore[arg-type]

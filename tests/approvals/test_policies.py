@@ -18,7 +18,7 @@ from approvals.policies import (
     unmeetable,
     whose_vote_counts,
 )
-from approvals.rules import Policy
+from approvals.rules import Condition, Policy, Rule, Situation
 
 ALICE = Voter(1, frozenset({"engineers"}))
 BOB = Voter(2, frozenset({"leads"}))
@@ -177,3 +177,30 @@ def test_who_cannot_be_found_is_named() -> None:
     assert unmeetable((Requirement(("leads",), 2),), [BOB]) == [Requirement(("leads",), 2)]
     assert unmeetable(LEAD_AND_RISK, [BOTH, CAROL]) == []
     assert assign((), [BOB]) == []
+
+
+@pytest.mark.parametrize(
+    ("condition", "words"),
+    [
+        (Condition("auc", "higher"), "where auc is worse than the live version's"),
+        (Condition(older_than_live=True), "where it is older than the live version"),
+        (
+            Condition(first_promotion=True, tags=(("tier", "high"),)),
+            "where it is the model's first promotion here and it is tagged tier = high",
+        ),
+        (Condition(tags=(("pii", "*"),)), "where it has a tag pii"),
+        (Condition(), "always"),
+    ],
+)
+def test_a_rule_says_what_it_asks_and_when(condition: Condition, words: str) -> None:
+    rule = Rule(condition, (Requirement(("risk",), 2),), ("drift looked at",), True)
+    assert rule.words == f"2 of risk, the tick “drift looked at” and a comment {words}"
+
+
+def test_a_rule_that_names_only_targets_always_applies() -> None:
+    """``when: {environments: [production]}`` leaves no condition to be looked at."""
+    rule = Rule(Condition(), (Requirement(("risk",), 2),))
+    policy = Policy((Requirement(("ml-leads",)),), (), False, (), 1, 1, rules=(rule,))
+    terms = policy.terms(Situation({}, 1), rollback=False)
+    assert terms.requirements == (Requirement(("ml-leads",)), Requirement(("risk",), 2))
+    assert terms.because == ("a rule for this target always applies",)

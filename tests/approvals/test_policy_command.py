@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from io import StringIO
+from pathlib import Path
 
 import pytest
+from django.conf import settings
 from django.core.management import CommandError, call_command
 
+from approvals.gates import MetricLimit, RunsGreen, as_data
 from approvals.models import Event
+from approvals.policies import Requirement
+from approvals.rules import Condition, Rule
 from tests.world import World
 
 
@@ -61,3 +66,45 @@ def test_mistakes_are_sentences(world: World, arguments: tuple[str, ...], senten
     world.version(2)
     with pytest.raises(CommandError, match=sentence):
         said("explain", *arguments)
+
+
+def test_explaining_a_version_says_what_would_be_asked(world: World) -> None:
+    target = world.target()
+    target.policy["gates"] = [as_data(MetricLimit("accuracy", "0.5")), as_data(RunsGreen("ci"))]
+    rule = Rule(
+        Condition(first_promotion=True), (Requirement(("platform",)),), ("drift looked at",)
+    )
+    target.policy["rules"] = [rule.as_data()]
+    target.save()
+    world.version(2)
+    lines = said("explain", "fraud-detector", "production", "--version", "2", "--as", "alice")
+    assert lines[4:] == [
+        "  1 of ml-leads and 1 of risk and 1 of platform must approve.",
+        "  More is asked because it is the model's first promotion here.",
+        "  Whoever approves ticks: drift looked at.",
+        "  Passes now: accuracy is 0.92; at least 0.5 is required.",
+        "  Unknown now: No ci run is known for the version's commit.",
+    ]
+
+
+def test_trying_another_file(world: World, tmp_path: Path) -> None:
+    world.approve(world.request())
+    events = Event.objects.count()
+    text = Path(settings.COUNTERSIGN_CONFIG).read_text()
+    file = tmp_path / "proposed.yaml"
+    file.write_text(text.replace("      - {team: risk, count: 1}\n", ""))
+    lines = said("simulate", "--file", str(file), "--days", "30")
+    assert (
+        "- fraud-detector in production, Promotion: 1 of ml-leads and 1 of risk → 1 of ml-leads"
+        in lines
+    )
+    (line,) = [line for line in lines if line.startswith("LESS ASKED")]
+    assert "fraud-detector v2 to production (approved" in line and "1 of risk no longer" in line
+    assert "WARNING: less would have been asked of 1 promotion." in lines
+    assert lines[-1] == "Nothing was stored or applied."
+    assert Event.objects.count() == events
+    with pytest.raises(CommandError, match="between 1 and 365 days"):
+        said("simulate", "--file", str(file), "--days", "0")
+    file.write_text("teams: 1\n")
+    with pytest.raises(CommandError, match=r"proposed.yaml:1: teams:"):
+        said("simulate", "--file", str(file))

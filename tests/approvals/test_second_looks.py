@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from django.utils import timezone
 from approvals import services
 from approvals.gates import MetricLimit
 from approvals.models import Deployment, Event, Promotion, Review
+from approvals.services import locks
 from approvals.states import DeploymentStatus, PromotionStatus, Verdict, Via
 from tests.approvals.test_refusals import refused
 from tests.world import World
@@ -32,9 +34,8 @@ def test_two_delegates_one_after_the_other_are_one_authority(world: World) -> No
     world.review(promotion, "dave")
     lend(world, "bob", "mallory")
     for verdict in Verdict.values:
-        sentence = refused(
-            "already_reviewed", lambda v=verdict: world.review(promotion, "mallory", v)
-        )
+        decide = partial(world.review, promotion, "mallory", verdict)
+        sentence = refused("already_reviewed", decide)
         assert "Dave Diaz for Bob Brandt" in sentence
     assert world.review(promotion, "bob", Verdict.REJECT).status == PromotionStatus.REJECTED
 
@@ -117,12 +118,10 @@ def test_a_grant_that_was_moved_while_the_beat_looked_does_not_lapse(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Looked at again under the lock."""
-    from approvals.services import promotions
-
     deployment = world.approve(world.request())
     lapse = Promotion.objects.get(pk=deployment.promotion_id).grant_lapses_at
     assert lapse is not None
-    real = promotions.lock_deployment
+    real = locks.lock_deployment
 
     def moved_first(deployment_id: int) -> Deployment:
         services.schedule(
@@ -134,6 +133,6 @@ def test_a_grant_that_was_moved_while_the_beat_looked_does_not_lapse(
         )
         return real(deployment_id)
 
-    monkeypatch.setattr(promotions, "lock_deployment", moved_first)
+    monkeypatch.setattr("approvals.services.promotions.lock_deployment", moved_first)
     assert services.close_overdue(now=lapse) == 0
     assert Deployment.objects.get(pk=deployment.pk).status == DeploymentStatus.QUEUED

@@ -33,7 +33,7 @@ def text_of(client: Client, address: str, status: int = 200) -> str:
 
 def test_nothing_is_shown_to_strangers(world: World, client: Client) -> None:
     promotion = world.request()
-    for name in ("overview", "inbox", "timeline", "profile"):
+    for name in ("overview", "inbox", "timeline", "profile", "policy"):
         answer = client.get(reverse(name))
         assert answer.status_code == 302
         assert answer["Location"].startswith(reverse("account_login"))
@@ -44,7 +44,7 @@ def test_nothing_is_shown_to_strangers(world: World, client: Client) -> None:
 def test_every_page_opens_for_every_role(db: None) -> None:
     scene = Scene()
     scene.build()
-    pages = [reverse(name) for name in ("overview", "inbox", "timeline", "profile")]
+    pages = [reverse(name) for name in ("overview", "inbox", "timeline", "profile", "policy")]
     pages += [reverse("model", args=[name]) for name in ("fraud-detector", "credit-limit")]
     of_alice = list(pages)
     for promotion in Promotion.objects.select_related("version__model", "target__environment"):
@@ -440,6 +440,7 @@ def test_every_named_page_is_listed_here() -> None:
         "overview", "model", "version", "promotion", "promotion_facts", "rollback", "inbox",
         "timeline", "profile", "sandbox_sign_in", "restrict",
         "freezes", "decide_many", "delegation",
+        "policy", "policy_simulate",
     }  # fmt: skip
 
 

@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.utils import timezone
 
+from approvals.configuration import ConfigurationError, load
 from approvals.explain import explain
 from approvals.models import ModelVersion, Person, Target
-from approvals.policies import Requirement
+from approvals.policy_words import UNREADABLE, promotion_words, rollback_words
 from approvals.rules import Policy
+from approvals.selectors import policies
+from approvals.selectors.differences import differences
+from approvals.selectors.simulation import (
+    DAYS,
+    EFFECTS,
+    LESS,
+    MORE,
+    MOST_DAYS,
+    SAME,
+    UNJUDGED,
+    simulate,
+)
 from approvals.services import Refused
-from approvals.services.cases import team_words
+from approvals.services.cases import NOT_A_POLICY
 from approvals.services.promotions import refuse_request
 from approvals.states import PromotionKind, PromotionStatus
 
@@ -19,10 +34,13 @@ from approvals.states import PromotionKind, PromotionStatus
 class Command(BaseCommand):
     """Reads only; what it prints is what the verbs would say."""
 
-    help = "Print the decision table (table), or explain one target (explain)."
+    help = (
+        "Print what is in force (table), explain one target (explain), or try another file on the past "
+        "(simulate)."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """``table``, or ``explain MODEL ENVIRONMENT [--version N] [--as USERNAME]``."""
+        """``table``, ``explain MODEL ENVIRONMENT [--version N] [--as USERNAME]``, or ``simulate --file FILE``."""
         commands = parser.add_subparsers(dest="what", required=True)
         commands.add_parser("table", help="models × environments × who must approve")
         explained = commands.add_parser(
@@ -33,31 +51,59 @@ class Command(BaseCommand):
         explained.add_argument("--version", type=int, dest="number", help="may it be asked for?")
         explained.add_argument("--as", dest="username", help="for whom")
 
+        tried = commands.add_parser(
+            "simulate", help="what another file would have made of the last weeks"
+        )
+        tried.add_argument("--file", type=Path, required=True, help="the proposed file")
+        tried.add_argument(
+            "--days", type=int, default=DAYS, help=f"1 to {MOST_DAYS}, default {DAYS}"
+        )
+
     def handle(self, *args: Any, **options: Any) -> None:
         """Dispatch to the subcommand."""
         if options["what"] == "table":
             self._table()
+        elif options["what"] == "simulate":
+            self._simulate(options["file"], options["days"])
         else:
             self._explain(options)
 
     def _table(self) -> None:
+        """First the overview, one line a target; then everything that holds at each."""
+        told = policies.table(timezone.now())
         rows = [("MODEL", "ENVIRONMENT", "PROMOTION", "ROLLBACK", "MAY ASK")]
-        for target in Target.objects.filter(is_active=True).select_related("model", "environment"):
-            policy = Policy.from_data(target.policy)
-            own = " (the requester too)" if policy.rollback_requester_may_approve else ""
-            rows.append(
-                (
-                    target.model.name,
-                    target.environment.name,
-                    in_words(policy.promote),
-                    in_words(policy.rollback) + own,
-                    ", ".join(policy.requesters),
-                )
-            )
+        for each in told:
+            words = [each.words(label) for label in ("Promotion", "Rollback", "May ask")]
+            rows.append((each.model, each.environment, words[0], words[1], words[2]))
         widths = [max(len(row[column]) for row in rows) for column in range(5)]
         for row in rows:
             line = "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True))
             self.stdout.write(line.rstrip())
+        for each in told:
+            self.stdout.write(f"\n{each.target}")
+            for sentence in each.sentences:
+                self.stdout.write(f"  {sentence}")
+
+    def _simulate(self, path: Path, days: int) -> None:
+        """The differences, one sentence a promotion that would differ or cannot be judged, the counts."""
+        try:
+            proposed = load(path).configuration
+            result = simulate(proposed, days, timezone.now())
+        except ConfigurationError as error:
+            raise CommandError(f"the configuration cannot be used:\n{error}") from None
+        except ValueError as error:
+            raise CommandError(str(error)) from None
+        changes = differences(proposed)
+        self.stdout.write(f"{len(changes)} differences from what is in force:")
+        for change in changes:
+            self.stdout.write(f"- {change.sentence}")
+        self.stdout.write("")
+        for effect in (LESS, MORE, UNJUDGED, SAME):
+            for each in result.of(effect):
+                self.stdout.write(f"{EFFECTS[effect]:12}  {each.sentence}")
+        for sentence in result.summary:
+            self.stdout.write(sentence)
+        self.stdout.write("Nothing was stored or applied.")
 
     def _explain(self, options: dict[str, Any]) -> None:
         target = (
@@ -73,10 +119,14 @@ class Command(BaseCommand):
                 "`policy table` lists what is."
             )
         person = self._person(options["username"])
-        policy = Policy.from_data(target.policy)
         self.stdout.write(f"{target}: {target.live_version or 'nothing'} is live.")
-        self.stdout.write(f"A promotion needs {in_words(policy.promote)}.")
-        self.stdout.write(f"A rollback needs {in_words(policy.rollback)}.")
+        try:
+            policy = Policy.from_data(target.policy)
+        except NOT_A_POLICY:
+            self.stdout.write(f"The policy is {UNREADABLE}.")
+        else:
+            self.stdout.write(f"A promotion needs {promotion_words(policy)}.")
+            self.stdout.write(f"A rollback needs {rollback_words(policy)}.")
         if options["number"] is not None:
             self._may_ask(target, options["number"], person)
         pending = target.promotions.filter(status=PromotionStatus.PENDING).select_related(
@@ -112,8 +162,5 @@ class Command(BaseCommand):
             self.stdout.write(f"{person} cannot ask for {version}: {refused.sentence}")
         else:
             self.stdout.write(f"{person} can ask for {version}.")
-
-
-def in_words(requirements: tuple[Requirement, ...]) -> str:
-    """``1 of ml-leads and 1 of risk``."""
-    return " and ".join(f"{row.count} of {team_words(row.teams)}" for row in requirements)
+        for sentence in policies.asked_of(version, target, timezone.now()).sentences:
+            self.stdout.write(f"  {sentence}")
