@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,12 @@ class Loaded:
 
     configuration: Configuration
     digest: str
+    name: str = ""
+    root: yaml.Node | None = field(default=None, compare=False, repr=False)
+
+    def problem(self, path: tuple[Any, ...], sentence: str) -> str:
+        """``file:line: key: sentence``, for what only shows once the rows are looked at."""
+        return _problem(self.name, self.root, path, sentence)
 
 
 class _Loader(yaml.SafeLoader):
@@ -118,7 +124,7 @@ def _load(raw: bytes, name: str, loader: type[_Loader]) -> Loaded:
     if found:
         problems = [_problem(name, root, loc, text) for loc, text in found]
         raise ConfigurationError(list(dict.fromkeys(problems)))
-    return Loaded(configuration, hashlib.sha256(raw).hexdigest())
+    return Loaded(configuration, hashlib.sha256(raw).hexdigest(), name, root)
 
 
 def _read(raw: bytes, name: str, kind: type[_Loader]) -> tuple[yaml.Node | None, Any]:

@@ -7,12 +7,13 @@ from datetime import datetime
 from django.db import transaction
 from django.utils import timezone
 
-from approvals.configuration.loader import Loaded
+from approvals.configuration.loader import ConfigurationError, Loaded
 from approvals.configuration.schema import Configuration
 from approvals.models import (
     Environment,
     Event,
     Membership,
+    ModelVersion,
     Person,
     RegisteredModel,
     Repository,
@@ -29,9 +30,10 @@ def apply_configuration(
     """Make the rows say what the file says. Returns what changed, one clause each; empty when nothing.
 
     What the file no longer names is made inactive, never deleted: history refers to it. People who
-    are named and unknown are created inactive.
+    are named and unknown are created inactive. Raises ConfigurationError (see :func:`refuse_unknown_metrics`).
     """
     now = now or timezone.now()
+    refuse_unknown_metrics(loaded)
     # Two applications at once would interleave: the environments' table is the parent of them all.
     list(Environment.objects.select_for_update())
     configuration = loaded.configuration
@@ -53,6 +55,33 @@ def apply_configuration(
             changes=changes,
         )
     return changes
+
+
+def refuse_unknown_metrics(loaded: Loaded) -> None:
+    """Raise ConfigurationError for a gate or rule on a metric that no known version of its model has ever logged:
+    it could never pass. A model without any metrics yet is not held to this."""
+    found = []
+    for name, model in loaded.configuration.models.items():
+        versions = ModelVersion.objects.filter(model__registry_name=model.registry_name or name)
+        logged = {
+            metric for metrics in versions.values_list("metrics", flat=True) for metric in metrics
+        }
+        if not logged:
+            continue
+        for environment in loaded.configuration.environments_of(model):
+            policy = loaded.configuration.policy_of(name, environment)
+            wanted = {getattr(gate, "metric", "") for gate in policy.gates}
+            wanted |= {rule.when.metric_drops for rule in policy.rules}
+            found += [
+                loaded.problem(
+                    ("models", name, "environments", environment.name),
+                    f"no version of {name} has ever logged the metric {metric!r}; it logs "
+                    f"{', '.join(sorted(logged)[:20])}",
+                )
+                for metric in sorted(wanted - logged - {""})
+            ]
+    if found:
+        raise ConfigurationError(found)
 
 
 def _apply_people(configuration: Configuration) -> list[str]:

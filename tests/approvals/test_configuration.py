@@ -357,3 +357,25 @@ def test_the_commands_exit_code(tmp_path: Path, root: Path) -> None:
     )
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert "the configuration cannot be used" in done.stderr
+
+
+def test_a_metric_that_no_version_logs_is_refused(world: World, tmp_path: Path) -> None:
+    """Such a gate could never pass. Nothing of the file is applied."""
+    services.apply_configuration(loaded=load(EXAMPLE), via=Via.COMMAND)  # no versions yet: fine
+    world.version(1, metrics={"accuracy": "0.9", "auc": "0.8", "recall": "0.7"})
+    services.apply_configuration(loaded=load(EXAMPLE), via=Via.COMMAND)
+    before = Target.objects.get(pk=world.target().pk).policy
+    data = yaml.safe_load(EXAMPLE.read_text())
+    production = data["models"]["fraud-detector"]["environments"]["production"]
+    production["gates"].append({"metric": "acuracy", "at_least": 0.8})
+    production["approvals"] = [{"team": "risk"}]
+    path = tmp_path / "file.yaml"
+    path.write_text(yaml.safe_dump(data))
+    for arguments in (["--check"], []):
+        with pytest.raises(CommandError) as caught:
+            call_command("apply_configuration", "--file", str(path), *arguments)
+        assert "no version of fraud-detector has ever logged the metric 'acuracy'" in str(
+            caught.value
+        )
+        assert "models.fraud-detector.environments.production" in str(caught.value)
+    assert Target.objects.get(pk=world.target().pk).policy == before
