@@ -214,9 +214,9 @@ def _of_rows(file: Configuration, rows: Sequence[ApprovalRow], path: Path) -> It
     if unknown:
         return
     requirements = [Requirement(row.teams, row.count) for row in rows]
-    for row in _unmeetable(tuple(requirements), file.everybody):
+    for short in _unmeetable(tuple(requirements), file.everybody):
         yield (
-            (*path, requirements.index(row)),
-            f"{row.count} of {row.words} can never be reached: one person counts once, and machine accounts "
+            (*path, requirements.index(short)),
+            f"{short.count} of {short.words} can never be reached: one person counts once, and machine accounts "
             "never count; add members or ask for fewer",
         )

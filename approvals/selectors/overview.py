@@ -96,8 +96,8 @@ def matrix(now: datetime | None = None) -> Matrix:
     targets = targets.prefetch_related(open_restrictions(), open_restrictions("live_version__"))
     cells = {(each.model_id, each.environment_id): Cell(each) for each in targets}
     frozen = frozen_environments([cell.target for cell in cells.values()], now or timezone.now())
-    for cell in cells.values():
-        cell.frozen = frozen.get(cell.target.pk)
+    for each in cells.values():
+        each.frozen = frozen.get(each.target.pk)
     by_target = {cell.target.pk: cell for cell in cells.values()}
     latest = (
         Deployment.objects.order_by("target_id", "-id")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from django.db import transaction
 from django.db.models import Q
@@ -69,7 +70,11 @@ def review(
         ticked=list(dict.fromkeys(ticked)) if verdict == Verdict.APPROVE else [],
         created_at=now,
     )
-    lender = Person.objects.get(pk=voter.for_id) if voter.for_id else None
+    more: dict[str, Any] = {}
+    if voter.for_id is not None:
+        more["on_behalf_of"] = str(Person.objects.get(pk=voter.for_id))
+    if ticked and verdict == Verdict.APPROVE:
+        more["ticked"] = list(ticked)
     record(
         "review.approved" if verdict == Verdict.APPROVE else "review.rejected",
         via=via,
@@ -79,8 +84,7 @@ def review(
         version=promotion.version.number,
         seal=seal,
         comment=comment,
-        **({"on_behalf_of": str(lender)} if lender else {}),
-        **({"ticked": list(ticked)} if ticked and verdict == Verdict.APPROVE else {}),
+        **more,
     )
     judgement = judge(promotion, now)
     if judgement.decision.verdict == "rejected":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
@@ -56,6 +57,9 @@ def schedule(
             promotion=promotion, kind=EffectKind.DISPATCH, status=EffectStatus.WAITING
         ).update(lane=lane, due_at=now)
         wake_on_commit()
+    told: dict[str, Any] = {}
+    if run_at is not None:
+        told = {"at": run_at.isoformat(timespec="minutes"), "when": in_zone(run_at, zone)}
     record(
         "promotion.scheduled" if run_at else "promotion.unscheduled",
         via=via,
@@ -63,11 +67,7 @@ def schedule(
         promotion=promotion,
         now=now,
         version=promotion.version.number,
-        **(
-            {"at": run_at.isoformat(timespec="minutes"), "when": in_zone(run_at, zone)}
-            if run_at
-            else {}
-        ),
+        **told,
     )
     return promotion
 

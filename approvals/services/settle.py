@@ -66,6 +66,9 @@ def grant(
         previous=promotion.target.live_version,
         created_at=now,
     )
+    how: dict[str, Any] = {} if actor else {"automatic": True}
+    if overriding:
+        how["override"] = True
     record(
         "promotion.approved",
         via=via,
@@ -74,8 +77,7 @@ def grant(
         now=now,
         version=promotion.version.number,
         seal=promotion.seal,
-        **({} if actor else {"automatic": True}),
-        **({"override": True} if overriding else {}),
+        **how,
     )
     enqueue(EffectKind.DISPATCH, promotion, key="1", now=now, payload={"deployment": deployment.pk})
     return deployment

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
 
 import pytest
 from django.utils import timezone
@@ -10,7 +12,7 @@ from django.utils import timezone
 from approvals import services
 from approvals.calendar import Window
 from approvals.explain import explain
-from approvals.gates import LiveIn, MetricLimit
+from approvals.gates import Gate, LiveIn, MetricLimit
 from approvals.models import (
     Deployment,
     Effect,
@@ -38,7 +40,7 @@ def again(promotion: Promotion) -> Promotion:
     return Promotion.objects.get(pk=promotion.pk)
 
 
-def override(world: World, promotion: Promotion, who: str = "dave", **more: str) -> Promotion:
+def override(world: World, promotion: Promotion, who: str = "dave", **more: Any) -> Promotion:
     return services.override(
         actor=world.person(who),
         via=Via.BROWSER,
@@ -56,7 +58,7 @@ def begin(world: World, promotion: Promotion, now: datetime | None = None) -> ob
 
 
 class TestAutomatic:
-    def automatic(self, world: World, *gates: object) -> None:
+    def automatic(self, world: World, *gates: Gate) -> None:
         world.rules(promote=(), automatic=True, gates=gates or (LIMIT,))
 
     def test_approved_by_itself_once_the_facts_are_sealed(self, world: World) -> None:
@@ -162,7 +164,7 @@ class TestOverride:
 
     def test_never_over_a_lock_a_quarantine_or_changed_facts(self, world: World) -> None:
         promotion = world.request(world.version(2))
-        bob = {"actor": world.person("bob"), "via": Via.BROWSER, "reason": "Stop."}
+        bob: dict[str, Any] = {"actor": world.person("bob"), "via": Via.BROWSER, "reason": "Stop."}
         services.lock(target_id=promotion.target_id, **bob)
         assert "locked" in refused("blocked", lambda: override(world, promotion))
         services.unlock(target_id=promotion.target_id, **bob)
@@ -178,7 +180,7 @@ class TestOverride:
     def test_who_may_not(self, world: World) -> None:
         promotion = world.request(world.version(2))
         for name in ("bob", "carol", "mallory", "alice"):
-            refused("may_not_override", lambda name=name: override(world, promotion, name))
+            refused("may_not_override", partial(override, world, promotion, name))
         refused("reason_missing", lambda: override(world, promotion, reason="  "))
         services.delegate(
             actor=world.person("dave"),
@@ -315,14 +317,18 @@ class TestFreeze:
         promotion = world.request(world.version(2))
         world.approve(promotion)
         environment_id = promotion.target.environment_id
-        who = {"actor": world.person("carol"), "via": Via.BROWSER}
+        who: dict[str, Any] = {"actor": world.person("carol"), "via": Via.BROWSER}
         placed = services.freeze(environment_id=environment_id, reason="Audit week.", **who)
         with pytest.raises(NotYet, match="frozen"):
             begin(world, promotion)
         assert again(promotion).deployment.status == "queued"
         newer = world.request(world.version(3))
         assert "Audit week" in refused("blocked", lambda: world.review(newer, "bob"))
-        mallory = {"actor": world.person("mallory"), "via": Via.BROWSER, "reason": "Now!"}
+        mallory: dict[str, Any] = {
+            "actor": world.person("mallory"),
+            "via": Via.BROWSER,
+            "reason": "Now!",
+        }
         refused("may_not_restrict", lambda: services.unfreeze(freeze_id=placed.pk, **mallory))
         refused(
             "may_not_restrict",
@@ -372,21 +378,20 @@ class TestFreeze:
             (now + timedelta(days=400), None),
             (None, now + timedelta(days=400)),
         ):
-            refused(
-                "bad_time",
-                lambda begins=begins, ends=ends: services.freeze(
-                    actor=world.person("bob"),
-                    via=Via.BROWSER,
-                    environment_id=world.target().environment_id,
-                    reason="x",
-                    begins_at=begins,
-                    ends_at=ends,
-                ),
+            attempt = partial(
+                services.freeze,
+                actor=world.person("bob"),
+                via=Via.BROWSER,
+                environment_id=world.target().environment_id,
+                reason="x",
+                begins_at=begins,
+                ends_at=ends,
             )
+            refused("bad_time", attempt)
 
 
 class TestDelegation:
-    def lend(self, world: World, person: str, to: str, **more: datetime) -> None:
+    def lend(self, world: World, person: str, to: str, **more: Any) -> None:
         services.delegate(
             actor=world.person(person),
             via=Via.BROWSER,
