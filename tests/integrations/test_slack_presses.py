@@ -191,7 +191,7 @@ def test_everybody_of_ours_may_look_at_the_details(slack: Slack) -> None:
     promotion = slack.ask()
     before = snapshot()
     for user, words in {
-        "bob": "*You may decide this.*",
+        "bob": "*You*: You may decide this now.",
         "mallory": "You may not, because you are in none of the teams",
         "alice": "You may not, because you asked for it",
     }.items():
