@@ -101,6 +101,7 @@ def case_of(promotion: Promotion, blocked_by: Sequence[str] = ()) -> Case:
         blockers.append(UNREADABLE)
     reviews = promotion.reviews.all()
     if not is_prefetched(promotion, "reviews"):
+        reviews = reviews.select_related("person", "on_behalf_of")
         reviews = reviews.prefetch_related(*with_reviewers())
     return Case(
         requirements=terms.requirements,
@@ -125,7 +126,8 @@ def with_reviewers() -> list[str]:
 
 def counting_reviews() -> Prefetch[str, Any, Any]:
     """A promotion's reviews with everything that a case reads of them."""
-    return Prefetch("reviews", Review.objects.prefetch_related(*with_reviewers()))
+    rows = Review.objects.select_related("person", "on_behalf_of")
+    return Prefetch("reviews", rows.prefetch_related(*with_reviewers()))
 
 
 def is_prefetched(promotion: Promotion, relation: str) -> bool:

@@ -96,17 +96,17 @@ def enqueue(
     if kind == EffectKind.DISPATCH and promotion.run_at and promotion.run_at > now:
         # What waits for its own time must not hold up what is to go before it.
         lane = f"{lane}:{promotion.pk}"
-    Effect.objects.get_or_create(
+    effect = Effect(
         dedupe_key=f"{kind}:{promotion.pk}:{key}",
-        defaults={
-            "kind": kind,
-            "lane": lane,
-            "promotion": promotion,
-            "payload": payload or {},
-            "created_at": now,
-            "due_at": now,
-        },
+        kind=kind,
+        lane=lane,
+        promotion=promotion,
+        payload=payload or {},
+        created_at=now,
+        due_at=now,
     )
+    # One statement, ON CONFLICT DO NOTHING: looking first would take three.
+    Effect.objects.bulk_create([effect], ignore_conflicts=True)
     wake_on_commit()
 
 

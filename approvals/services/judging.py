@@ -26,9 +26,11 @@ class Judgement:
     decision: Decision
 
 
-def judge(promotion: Promotion, now: datetime) -> Judgement:
-    """Judge a promotion at ``now``, from our rows as they are."""
-    outcomes = outcomes_of(promotion, now)
+def judge(promotion: Promotion, now: datetime, outcomes: list[Outcome] | None = None) -> Judgement:
+    """Judge a promotion at ``now``, from our rows as they are. ``outcomes`` where they were gathered a moment ago
+    under the same lock, and only a review has come since."""
+    if outcomes is None:
+        outcomes = outcomes_of(promotion, now)
     case = case_of(promotion, [each.sentence for each in outcomes if not each.passed])
     try:
         terms = terms_of(promotion, Policy.from_data(promotion.policy))

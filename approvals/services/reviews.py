@@ -11,6 +11,7 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
+from approvals.gates import Outcome
 from approvals.models import Person, Promotion, Review
 from approvals.policies import Case, Voter
 from approvals.services.cases import case_of, decider
@@ -55,9 +56,12 @@ def review(
     if verdict == Verdict.REJECT and not comment:
         raise Refused("reason_missing", "Say why you reject it: the one who asked has to know.")
     refuse_unseen(promotion, seal)
+    outcomes: list[Outcome] = []
     if verdict == Verdict.APPROVE:
         # Under the lock, with the rows as they are now; a rejection needs none of it.
-        _refuse_blocked(judge(promotion, now), comment, ticked)
+        judgement = judge(promotion, now)
+        _refuse_blocked(judgement, comment, ticked)
+        outcomes = judgement.outcomes
 
     Review.objects.create(
         promotion=promotion,
@@ -86,7 +90,7 @@ def review(
         comment=comment,
         **more,
     )
-    judgement = judge(promotion, now)
+    judgement = judge(promotion, now, outcomes)
     if judgement.decision.verdict == "rejected":
         settle(promotion, PromotionStatus.REJECTED, now=now, reason=comment)
         record(
