@@ -22,7 +22,7 @@ from tests.web.conftest import Browser
 from tests.web.scene import Scene
 from tests.world import World
 
-ROLES = ["alice", "bob", "carol", "dave", "mallory"]
+ROLES = ["alice", "carol", "dave", "mallory"]
 
 
 def text_of(client: Client, address: str, status: int = 200) -> str:
