@@ -15,6 +15,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 
+from approvals.calendar import in_zone
 from approvals.models import (
     Event,
     ModelVersion,
@@ -68,6 +69,13 @@ def exactly(moment: datetime | None) -> str:
         return "–"
     iso = moment.isoformat(timespec="seconds")
     return format_html('<time datetime="{}">{}</time>', iso, day_and_time(moment))
+
+
+@register.simple_tag
+def on_clock(moment: datetime, zone: str) -> str:
+    """A time on the clocks of a zone."""
+    iso = moment.isoformat(timespec="seconds")
+    return format_html('<time datetime="{}">{}</time>', iso, in_zone(moment, zone))
 
 
 @register.filter

@@ -30,7 +30,10 @@ def zone_in(request: HttpRequest) -> str:
 
 def moment_in(request: HttpRequest, name: str) -> datetime:
     """The moment that a form names on the clocks of its zone. Raises Refused("bad_time")."""
+    text = request.POST.get(name, "").strip()
+    if not text:
+        raise Refused("bad_time", "Choose a day and a time.")
     try:
-        return parse_local(request.POST.get(name, "").strip(), zone_in(request))
+        return parse_local(text, zone_in(request))
     except ValueError as error:
         raise Refused("bad_time", str(error)) from None
