@@ -10,10 +10,15 @@ from typing import Any
 import pytest
 from django.db import connection, transaction
 from django.test import TransactionTestCase
+from hypothesis import HealthCheck, settings
 from pytest_django.fixtures import Settings
 from xdist.scheduler import LoadScopeScheduling
 
 from tests.world import World
+
+# How fast this machine is right now says nothing about a property.
+settings.register_profile("any", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any")
 
 # Files that share something costly run in one process; the first named start first, so that the
 # processes end together. Everything else is handed out by the file, in the usual order.

@@ -20,7 +20,7 @@ from approvals.models import (
     Target,
     Team,
 )
-from approvals.services.history import record
+from approvals.services.history import record, refresh_pending
 
 
 @transaction.atomic
@@ -54,6 +54,7 @@ def apply_configuration(
             digest=loaded.digest,
             changes=changes,
         )
+        refresh_pending("configuration", now)
     return changes
 
 

@@ -12,6 +12,7 @@ from approvals.models import Effect, Event, Person, Promotion, Target
 from approvals.models.outbox import EffectKind
 from approvals.seals import digest
 from approvals.signals import effects_written
+from approvals.states import PromotionStatus
 
 # One number for "somebody is appending to the history"; any constant would do.
 _CHAIN_LOCK = 0x436F756E
@@ -108,6 +109,12 @@ def enqueue(
     # One statement, ON CONFLICT DO NOTHING: looking first would take three.
     Effect.objects.bulk_create([effect], ignore_conflicts=True)
     wake_on_commit()
+
+
+def refresh_pending(key: str, now: datetime) -> None:
+    """Bring the messages of all pending promotions up to date: who could approve may have changed."""
+    for promotion in Promotion.objects.filter(status=PromotionStatus.PENDING):
+        enqueue(EffectKind.ANNOUNCE, promotion, key=f"{key}:{now.timestamp():.0f}", now=now)
 
 
 def wake_on_commit() -> None:

@@ -8,7 +8,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from approvals.models import Person
-from approvals.services.history import record
+from approvals.services.history import record, refresh_pending
 from approvals.services.refusal import Refused
 
 
@@ -38,4 +38,5 @@ def set_active(
         now=now or timezone.now(),
         person=person.username,
     )
+    refresh_pending(f"person-{person.pk}", now or timezone.now())
     return person

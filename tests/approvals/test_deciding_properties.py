@@ -21,7 +21,7 @@ from approvals.states import Verdict
 SEAL = "s" * 64
 TEAMS = ["a", "b", "c"]
 REQUESTER = 0
-quick = settings(max_examples=50, deadline=None)
+quick = settings(max_examples=50)
 
 some_teams = st.frozensets(st.sampled_from(TEAMS), max_size=3)
 requirement = st.builds(
@@ -115,7 +115,7 @@ class TestDeciding:
         tally = [len(counted(each)) for each in decisions]
         assert tally == sorted(tally)
 
-    @settings(max_examples=100, deadline=None)
+    @settings(max_examples=100)
     @given(rows_of_any_kind, ballots(list(Verdict)), st.booleans())
     def test_the_tally_is_what_trying_everything_finds(
         self, rows: tuple[Requirement, ...], votes: tuple[Vote, ...], own: bool
@@ -381,7 +381,7 @@ def spoilt(data: Any, path: tuple[Any, ...], value: Any) -> Any:
 @pytest.mark.parametrize(
     "whole", [POLICY, TERMS, POLICY.rules[0]], ids=lambda each: type(each).__name__
 )
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(data=st.data())
 def test_one_spoilt_place_is_refused_or_kept_as_it_is(whole: Any, data: st.DataObject) -> None:
     """Never read as something else: not a half person as nobody, not the text "false" as yes."""

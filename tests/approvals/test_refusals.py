@@ -20,6 +20,7 @@ from approvals.models import (
     Review,
     Team,
 )
+from approvals.models.outbox import EffectKind
 from approvals.services import Refused
 from approvals.states import PromotionStatus, Verdict, Via
 from tests.world import World
@@ -312,6 +313,9 @@ def test_a_newer_request_supersedes_the_older(world: World) -> None:
     older.refresh_from_db()
     assert older.status == PromotionStatus.SUPERSEDED
     assert older.superseded_by == newer
+    told = Effect.objects.get(kind=EffectKind.NOTIFY, promotion=older)
+    assert "v3 was asked for instead of fraud-detector v2" in told.payload["text"]
+    assert told.payload["people"] == [world.person("bob").pk]
     assert newer.status == PromotionStatus.PENDING
     refused("already_decided", lambda: world.review(older, "carol"))
 

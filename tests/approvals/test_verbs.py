@@ -357,6 +357,8 @@ def test_people_who_leave_are_said_instead_of_waited_for(world: World) -> None:
     services.set_active(
         actor=_admin(world), via=Via.BROWSER, person_id=world.person("carol").pk, active=False
     )
+    refreshed = Effect.objects.filter(dedupe_key__contains=":person-")
+    assert [each.promotion for each in refreshed] == [promotion]
     said = " ".join(explain(promotion).sentences)
     assert "can never be approved: there are not enough people left for 1 of risk" in said
 
