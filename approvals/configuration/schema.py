@@ -19,6 +19,7 @@ from approvals.configuration.fields import (
     Line,
     ModelName,
     Name,
+    Number,
     Repository,
     Slug,
     Strict,
@@ -72,23 +73,28 @@ class ModelEnvironmentConfig(Rules):
 
 
 class EvidenceSource(Strict):
-    """Where a result of validation is found: a job of a workflow run for the version's commit, or a tag of the
-    version in MLflow. Without ``environment`` it counts in every one."""
+    """Where a result of validation is found: a job of a workflow run for the version's commit, a tag of the
+    version in MLflow, or a metric of its run within limits. Without ``environment`` it counts in every one."""
 
     job: Label | None = None
     tag: Line | None = None
+    metric: Line | None = None
+    at_least: Number | None = None
+    at_most: Number | None = None
     environment: Slug | None = None
 
     @model_validator(mode="after")
-    def _one_of_both(self) -> EvidenceSource:
-        if (self.job is None) == (self.tag is None):
-            raise ValueError("exactly one of 'job' and 'tag' is expected")
+    def _one_kind(self) -> EvidenceSource:
+        if sum(each is not None for each in (self.job, self.tag, self.metric)) != 1:
+            raise ValueError("exactly one of 'job', 'tag' and 'metric' is expected")
+        limits = self.at_least is not None or self.at_most is not None
+        if limits != (self.metric is not None):
+            raise ValueError("a 'metric' needs 'at_least' or 'at_most', and nothing else has them")
         return self
 
     def as_data(self, name: str) -> dict[str, str]:
         """As the model's row keeps it."""
-        found = {"name": name, "job": self.job, "tag": self.tag, "environment": self.environment}
-        return {key: value for key, value in found.items() if value is not None}
+        return {"name": name, **self.model_dump(exclude_none=True)}
 
 
 class ModelConfig(Strict):

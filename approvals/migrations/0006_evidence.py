@@ -15,7 +15,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='registeredmodel',
             name='evidence',
-            field=models.JSONField(blank=True, default=list, help_text='[{name, job or tag, environment}]: what of GitHub and MLflow counts as evidence.'),
+            field=models.JSONField(blank=True, default=list, help_text='[{name, job, tag or metric, environment}]: what GitHub and MLflow hold as evidence.'),
         ),
         migrations.AddField(
             model_name='workflowrun',

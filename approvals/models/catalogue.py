@@ -43,7 +43,7 @@ class RegisteredModel(models.Model):
     evidence: models.JSONField[list[dict[str, str]], list[dict[str, str]]] = models.JSONField(
         default=list,
         blank=True,
-        help_text="[{name, job or tag, environment}]: what of GitHub and MLflow counts as evidence.",
+        help_text="[{name, job, tag or metric, environment}]: what GitHub and MLflow hold as evidence.",
     )
     is_active = models.BooleanField(default=True, help_text="Still named by the configuration.")
     is_registered = models.BooleanField(default=False, help_text="MLflow has it.")

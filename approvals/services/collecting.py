@@ -1,5 +1,5 @@
 """Evidence that services hold already: jobs of workflow runs for a version's commit, tags of the version in the
-registry. Which of them count as what is the configuration's (``RegisteredModel.evidence``)."""
+registry, metrics of its run. Which of them count as what is the configuration's (``RegisteredModel.evidence``)."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
+from approvals.compare import number
+from approvals.gates import MetricLimit, Observation
 from approvals.models import Environment, Evidence, ModelVersion, RegisteredModel, WorkflowRun
 from approvals.services.evidence import record_evidence
 from approvals.states import EvidenceVerdict, Via
@@ -56,6 +58,8 @@ def collect(versions: Iterable[ModelVersion], *, now: datetime | None = None) ->
             environment_id = environments.get(source.get("environment", ""))
             if "tag" in source:
                 found += _from_tag(version, source, environment_id, moment)
+            elif "metric" in source:
+                found += _from_metric(version, source, environment_id, moment)
             elif "job" in source:
                 found += _from_jobs(version, source, environment_id, moment)
     return found
@@ -84,6 +88,30 @@ def _from_tag(
         verdict=verdict,
         source=words,
         key=f"tag after {earlier.pk if earlier else 0}",
+        now=now,
+    )
+    return int(new)
+
+
+def _from_metric(
+    version: ModelVersion, source: Mapping[str, str], environment_id: int | None, now: datetime
+) -> int:
+    metric, value = source["metric"], version.metrics.get(source["metric"])
+    if number(value) is None or value is None:
+        return 0
+    limit = MetricLimit(metric, source.get("at_least", ""), source.get("at_most", ""))
+    passed = limit.check(Observation(metrics={metric: value})).passed
+    _, new = record_evidence(
+        actor=None,
+        via=Via.MLFLOW,
+        version_id=version.pk,
+        environment_id=environment_id,
+        name=source["name"],
+        verdict=EvidenceVerdict.PASS if passed else EvidenceVerdict.FAIL,
+        numbers={metric[:250]: value},
+        source=f"MLflow's {limit.words}"[:200],
+        # The same value under the same limits is the same result.
+        key=f"{value} {limit.words}"[:200].strip(),
         now=now,
     )
     return int(new)

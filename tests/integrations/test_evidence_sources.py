@@ -125,3 +125,14 @@ def test_a_failed_job_fails_and_a_skipped_one_proves_nothing(world: World) -> No
     ran(2, "failure")
     ran(3, "success")
     assert [verdict for _, verdict, _ in kept()] == ["fail", "pass"]
+
+
+def test_a_metric_within_limits(world: World) -> None:
+    takes({"name": "load-test", "metric": "p95_ms", "at_most": "200"})
+    version = world.version(2, metrics={"p95_ms": "212.5"})
+    world.version(2, metrics={"p95_ms": "212.5", "other": "1"})
+    assert kept() == [("load-test", "fail", Via.MLFLOW)]
+    assert version.evidence.get().numbers == {"p95_ms": "212.5"}
+    world.version(2, metrics={"p95_ms": "200"})
+    world.version(2, metrics={"p95_ms": "nan"})
+    assert [verdict for _, verdict, _ in kept()] == ["fail", "pass"]
