@@ -54,7 +54,7 @@ HISTORY: Mapping[str, Sequence[Past]] = {
         Past(1, "production", "alice", "Two weeks in staging without a complaint."),
         Past(2, "staging", "ci", "The candidate of the week."),
     ),
-    "churn-predictor": (Past(1, "production", "alice", "Marketing's campaign starts on Monday."),),
+    # Not churn-predictor: its first promotion is the visitor's, and asks for more than the others.
     "demand-forecast": (Past(1, "production", "alice", "Replaces the spreadsheet."),),
     "credit-limit": (Past(1, "production", "alice", "Signed off by the credit committee."),),
 }
