@@ -26,11 +26,12 @@ from approvals.services.cases import (
     is_prefetched,
     team_words,
 )
+from approvals.services.conditions import closures_of
 from approvals.services.judging import Judgement, judge
 from approvals.services.overrides import why_no_override
 from approvals.services.reminders import escalates_at, reminds_at
 from approvals.services.voters import Able, everybody_for, still_able, stuck_rows
-from approvals.states import Verdict
+from approvals.states import DeploymentStatus, Verdict
 from approvals.wording import day_and_time, listed
 
 POLICY_CHANGED = (
@@ -49,6 +50,7 @@ class RequirementRow:
     approved: list[Able]
     missing: int
     could: list[Able]
+    settled: bool = False
 
     @property
     def sentence(self) -> str:
@@ -61,6 +63,12 @@ class RequirementRow:
         have = listed([str(each) for each in self.approved])
         if not self.missing:
             return f"approved by {have}."
+        if self.settled:
+            return (
+                f"approved by {have}; {self.missing} missing."
+                if have
+                else f"{self.missing} missing."
+            )
         names = listed([str(each) for each in self.could], "or")
         who = f"{names} could" if names else "nobody is left who could"
         so_far = f"approved by {have}; " if have else ""
@@ -79,6 +87,7 @@ class Explanation:
     expires_at: datetime | None
     may_act: bool
     why_not: str
+    hint: str = ""
     may_override: bool = False
     notes: list[str] = field(default_factory=list)
 
@@ -109,7 +118,12 @@ class Explanation:
     @property
     def you(self) -> str:
         """One sentence for the person it was explained to."""
-        return self.why_not or "You may decide this now."
+        return self.why_not or self.hint or "You may decide this now."
+
+    @property
+    def may_approve(self) -> bool:
+        """Approving is possible: rejecting sometimes is when this is not."""
+        return self.may_act and not self.hint and not self.blockers
 
     @property
     def can_still_act(self) -> list[Person]:
@@ -142,6 +156,7 @@ def explain(
         expires_at=promotion.expires_at if pending else None,
         may_act=not why_not,
         why_not=why_not,
+        hint="" if why_not or not person else _hint(promotion, person),
         may_override=bool(
             pending and promotion.seal and person and why_no_override(promotion, person) is None
         ),
@@ -169,6 +184,7 @@ def _row(row: Row, promotion: Promotion, able: list[Able]) -> RequirementRow:
         approved=[counted[id_] for id_ in row.counted if id_ in counted],
         missing=row.missing,
         could=could if row.missing else [],
+        settled=not promotion.is_pending,
     )
 
 
@@ -177,7 +193,14 @@ def _notes(promotion: Promotion, judgement: Judgement, able: list[Able]) -> list
     notes = because_sentences(terms)
     if promotion.overridden_by is not None:
         notes.append(f"{promotion.overridden_by} broke the glass: {promotion.override_reason}")
-    if promotion.run_at:
+    deployment = getattr(promotion, "deployment", None)
+    waits = deployment is not None and deployment.status == DeploymentStatus.QUEUED
+    if waits:
+        notes += [
+            f"It will be stopped when its turn comes: {each.sentence}"
+            for each in closures_of(promotion)
+        ]
+    if promotion.run_at and (promotion.is_pending or waits):
         notes.append(f"Scheduled: it runs on {in_zone(promotion.run_at, promotion.run_zone)}.")
     if not promotion.is_pending:
         return notes
@@ -207,13 +230,21 @@ def _policy_changed(promotion: Promotion) -> bool:
         return False  # that it cannot be read blocks it already, and says so
 
 
+def _hint(promotion: Promotion, person: Person) -> str:
+    """A colleague has approved for this person already; nothing keeps them from rejecting."""
+    for each in promotion.reviews.all():
+        if each.voided_at is None and each.on_behalf_of_id == person.pk:
+            return f"{each.person} has decided for you already; you may still reject it."
+    return ""
+
+
 def _why_not(promotion: Promotion, judgement: Judgement, person: Person, now: datetime) -> str:
     """Why this person cannot review now, or an empty text."""
     if not promotion.is_pending:
         return f"There is nothing to decide any more: {promotion.get_status_display().lower()}."
     found = decider(judgement.case, person, now)
     if found.code:
-        return found.sentence
+        return AUTOMATIC if judgement.terms.automatic else found.sentence
     reviews = [each for each in promotion.reviews.all() if each.voided_at is None]
     earlier = next((each for each in reviews if each.person_id == person.pk), None)
     if earlier is not None:

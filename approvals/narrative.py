@@ -68,6 +68,7 @@ KINDS: dict[str, Kind] = {
     "deployment.dispatched_again": Kind(
         "{actor} had it dispatched again: {reason}", "refresh-cw", "attention"
     ),
+    "deployment.called_off": Kind("{actor} called it off: {reason}", "ban", "attention"),
     "deployment.given_up": Kind(
         "{actor} settled that it came to nothing: {reason}", "ban", "attention"
     ),

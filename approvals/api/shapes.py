@@ -6,12 +6,15 @@ from datetime import UTC
 from typing import Any
 
 from django.conf import settings
+from django.utils import timezone
 
 from approvals.api import schemas
 from approvals.explain import explain
 from approvals.models import Evidence, Person, Promotion, Target
 from approvals.selectors.catalogue import policy_words
 from approvals.selectors.decisions import deployment_of
+from approvals.services.freezes import frozen_at
+from approvals.states import RestrictionKind
 
 
 def evidence_out(evidence: Evidence) -> schemas.EvidenceOut:
@@ -85,7 +88,11 @@ def promotion_out(promotion: Promotion, person: Person) -> schemas.PromotionOut:
 def target_out(target: Target) -> schemas.TargetOut:
     """What is live and who decides."""
     live, deployment = target.live_version, target.live_deployment
-    lock = target.restrictions.filter(lifted_at=None).select_related("placed_by").first()
+    lock = (
+        target.restrictions.filter(lifted_at=None, kind=RestrictionKind.LOCK)
+        .select_related("placed_by")
+        .first()
+    )
     return schemas.TargetOut(
         model=target.model.name,
         environment=target.environment.name,
@@ -100,5 +107,5 @@ def target_out(target: Target) -> schemas.TargetOut:
         policy=schemas.PolicyOut(
             promotion=policy_words(target), rollback=policy_words(target, rollback=True)
         ),
-        closed=lock.sentence if lock else "",
+        closed=lock.sentence if lock else frozen_at(target, timezone.now()),
     )

@@ -20,13 +20,11 @@ from approvals.models import (
     Target,
     WorkflowRun,
 )
-from approvals.rules import Policy
+from approvals.rules import Policy, rows_in_words
 from approvals.selectors.standing import with_everything
-from approvals.services.cases import team_words
 from approvals.services.promotions import refuse_request
 from approvals.services.refusal import Refused
 from approvals.states import DeploymentStatus, PromotionKind, PromotionStatus, WorkflowKind
-from approvals.wording import listed
 
 
 @dataclass(frozen=True)
@@ -73,12 +71,15 @@ class VersionRow:
 
 
 def policy_words(target: Target, *, rollback: bool = False) -> str:
-    """``ml-leads × 1 and risk × 1``; what is unreadable says so."""
+    """``1 of ml-leads and 1 of risk``; what is unreadable says so."""
     try:
-        rows = Policy.from_data(target.policy).requirements(rollback=rollback)
+        policy = Policy.from_data(target.policy)
+        rows = policy.requirements(rollback=rollback)
     except (KeyError, TypeError, ValueError):
         return "unreadable: nobody can approve"
-    return listed([f"{team_words(row.teams)} × {row.count}" for row in rows]) or "nobody is named"
+    if not rows and policy.automatic and not rollback:
+        return "nobody (automatic once every gate passes)"
+    return rows_in_words(rows) or "nobody is named"
 
 
 def open_restrictions(of: str = "") -> Prefetch[str, QuerySet[Restriction], str]:

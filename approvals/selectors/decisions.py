@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from django.db.models import Prefetch, QuerySet
+from django.db.models import Prefetch, Q, QuerySet
 from django.http import Http404
 
 from approvals.models import Deployment, Effect, Event, Person, Promotion
@@ -84,9 +84,10 @@ class Trouble:
 
 def troubles_of(promotion: Promotion) -> list[Trouble]:
     """The outgoing actions that have failed at least once and are not done."""
+    # The attempt that is under way has not failed; what waits its turn never counts as one.
     failing = promotion.effects.filter(
-        status__in=[EffectStatus.WAITING, EffectStatus.CLAIMED, EffectStatus.FAILED],
-        attempts__gt=0,
+        Q(status__in=[EffectStatus.WAITING, EffectStatus.FAILED], attempts__gt=0)
+        | Q(status=EffectStatus.CLAIMED, attempts__gt=1)
     ).exclude(last_error="")
     # Facts that cannot be had block the promotion, which says why itself.
     failing = failing.exclude(kind=EffectKind.GATHER_FACTS, status=EffectStatus.FAILED)

@@ -11,7 +11,7 @@ from django.db.models import Prefetch, Q
 
 from approvals.calendar import Window, in_zone, next_span, span_at
 from approvals.gates import Outcome
-from approvals.models import Freeze, ModelVersion, Target
+from approvals.models import Freeze, ModelVersion, Person, Target
 from approvals.policies import Case, Requirement
 from approvals.policy_words import UNREADABLE, Line, lines_of, terms_sentences
 from approvals.rules import Policy
@@ -187,7 +187,11 @@ class Asked:
 
 
 def asked_of(
-    version: ModelVersion, target: Target, now: datetime, kind: str = PromotionKind.PROMOTE
+    version: ModelVersion,
+    target: Target,
+    now: datetime,
+    kind: str = PromotionKind.PROMOTE,
+    asked_by: Person | None = None,
 ) -> Asked:
     """What would be asked, from our rows as they are. A rollback has no gates and waits for no freeze."""
     rollback = kind == PromotionKind.ROLLBACK
@@ -196,7 +200,7 @@ def asked_of(
         return Asked([f"The policy is {UNREADABLE}."], [])
     terms = policy.terms(situation_of(version, target), rollback=rollback)
     gates = policy.gates_for(rollback=rollback)
-    seen = observe_version(version, target, gates, now) if gates else None
+    seen = observe_version(version, target, gates, now, asked_by=asked_by) if gates else None
     return Asked(
         terms_sentences(terms),
         [each.check(seen) for each in gates] if seen else [],

@@ -10,6 +10,7 @@ from approvals.services.configuration import apply_configuration
 from approvals.services.delegations import delegate, end_delegation
 from approvals.services.delivery import (
     begin_dispatch,
+    call_off,
     dispatch_again,
     give_up,
     look_again,
@@ -59,6 +60,7 @@ __all__ = [
     "approve_automatically",
     "approve_due",
     "begin_dispatch",
+    "call_off",
     "cancel",
     "check_again",
     "close_overdue",

@@ -80,7 +80,9 @@ def terms_of(promotion: Promotion, policy: Policy) -> Terms:
     """What is asked of a promotion: as sealed; before that, the rows that are asked for in any case."""
     if promotion.seal:
         return Terms.from_data(promotion.facts["policy"])
-    return Terms(policy.requirements(rollback=promotion.is_rollback))
+    # A grant needs the seal; until then this only tells people what to expect.
+    rows = policy.requirements(rollback=promotion.is_rollback)
+    return Terms(rows, automatic=policy.automatic and not rows and not promotion.is_rollback)
 
 
 def case_of(promotion: Promotion, blocked_by: Sequence[str] = ()) -> Case:
@@ -155,9 +157,10 @@ class Decider:
         return self.voter
 
 
-def decider(case: Case, person: Person, now: datetime) -> Decider:
-    """As themselves where that helps, else for a colleague who delegated to them where that does."""
-    options = voters_of(person, now)
+def decider(case: Case, person: Person, now: datetime, *, lent: bool = True) -> Decider:
+    """As themselves where that helps, else for a colleague who delegated to them where that does (unless not
+    ``lent``: what is delegated is reviews, nothing else)."""
+    options = voters_of(person, now) if lent else [voter(person)]
     counting = [each for each in options if whose_vote_counts(case, each) is None]
     if not counting:
         code = whose_vote_counts(case, options[0]) or ""
@@ -178,9 +181,11 @@ def _missing(case: Case) -> int:
     return sum(row.missing for row in decide(case).rows)
 
 
-def why_not_counting(case: Case, person: Person, now: datetime) -> tuple[str, str] | None:
+def why_not_counting(
+    case: Case, person: Person, now: datetime, *, lent: bool = True
+) -> tuple[str, str] | None:
     """(code, sentence) why this person may not decide here, None when they may."""
-    found = decider(case, person, now)
+    found = decider(case, person, now, lent=lent)
     return (found.code, found.sentence) if found.code else None
 
 

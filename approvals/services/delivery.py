@@ -285,10 +285,51 @@ def why_not_settle(deployment: Deployment, actor: Person, now: datetime) -> tupl
     Those who may decide the promotion; where the policy asked for nobody, those who may close the target.
     """
     case = case_of(deployment.promotion)
-    why_not = why_not_counting(case, actor, now)
+    why_not = why_not_counting(case, actor, now, lent=False)
     if why_not and why_not[0] == "not_in_team" and case.automatic:
         return None if may_restrict(actor, [deployment.target]) else why_not
     return why_not
+
+
+@transaction.atomic
+def call_off(
+    *, actor: Person, via: str, deployment_id: int, reason: str, now: datetime | None = None
+) -> Deployment:
+    """Take an approval back that was not used yet: whoever asked, or whoever may decide here. Raises Refused
+    (``already_started``, ``may_not_cancel``, ``reason_missing``)."""
+    deployment = lock_deployment(deployment_id)
+    now = now or timezone.now()
+    if why_not := why_not_call_off(deployment, actor, now):
+        raise Refused(*why_not)
+    reason = clean_reason(reason)
+    if not reason:
+        raise Refused("reason_missing", "Say why: people have approved it.")
+    move_deployment(deployment, D.CANCELLED, detail=f"Called off: {reason}", finished_at=now)
+    record(
+        "deployment.called_off",
+        via=via,
+        actor=actor,
+        promotion=deployment.promotion,
+        now=now,
+        version=deployment.version.number,
+        reason=reason,
+    )
+    return deployment
+
+
+def why_not_call_off(
+    deployment: Deployment, actor: Person, now: datetime
+) -> tuple[str, str] | None:
+    """(code, sentence) why this person may not call it off; None when they may."""
+    if deployment.status != D.QUEUED or deployment.dispatches:
+        return "already_started", "It is too late: the deployment was begun."
+    asked = actor.pk == deployment.promotion.requester_id
+    if actor.is_active and (asked or why_not_settle(deployment, actor, now) is None):
+        return None
+    return (
+        "may_not_cancel",
+        "You may not, because only the one who asked and those who decide may call it off.",
+    )
 
 
 def _unconfirmed_or_refuse(

@@ -55,7 +55,8 @@ def override(
     reason: str,
     now: datetime | None = None,
 ) -> Promotion:
-    """Approve a pending promotion alone, over missing approvals, gates and freezes. Delegation does not help.
+    """Approve a pending promotion alone, over missing approvals, gates, freezes and a later time: it starts at
+    once. Delegation does not help.
 
     It never goes over what people closed (lock, quarantine), over facts that cannot be sealed, or over facts
     that the person did not see. Raises Refused (``already_decided``, ``expired``, ``no_override``, ``inactive``,
@@ -76,6 +77,10 @@ def override(
     if closed:
         raise Refused("blocked", f"Nobody breaks the glass over this: {' '.join(closed)}")
     judgement = judge(promotion, now)
+    if promotion.run_at is not None:
+        # What cannot wait does not wait for Tuesday.
+        promotion.run_at, promotion.run_zone = None, ""
+        promotion.save(update_fields=["run_at", "run_zone"])
     missing = [
         f"{row.missing} of {row.requirement.words}"
         for row in judgement.decision.rows

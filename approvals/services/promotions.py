@@ -279,7 +279,7 @@ def cancel(
     refuse_decided(promotion)
     if not actor.is_active or (
         actor.pk != promotion.requester_id
-        and why_not_counting(case_of(promotion), actor, now) is not None
+        and why_not_counting(case_of(promotion), actor, now, lent=False) is not None
     ):
         raise Refused(
             "may_not_cancel",

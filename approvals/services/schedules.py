@@ -107,7 +107,7 @@ def _refuse_late(promotion: Promotion, now: datetime) -> None:
 
 
 def _refuse_who_may_not(promotion: Promotion, actor: Person, now: datetime) -> None:
-    why_not = why_not_counting(case_of(promotion), actor, now)
+    why_not = why_not_counting(case_of(promotion), actor, now, lent=False)
     if why_not is None:
         return
     if actor.pk == promotion.requester_id and actor.is_active:

@@ -11,6 +11,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods
 
 from approvals.compare import compare_metrics
+from approvals.explain import explain
 from approvals.models import ModelVersion, RegisteredModel, Target
 from approvals.selectors import catalogue, policies
 from approvals.selectors.standing import standings, with_everything
@@ -124,7 +125,9 @@ def _comparison(request: HttpRequest, candidate: ModelVersion, target: Target) -
         "datasets": catalogue.dataset_differences(candidate, live),
         "kind": kind,
         "why_not": catalogue.why_not_ask(person_of(request), target, candidate, kind),
-        "asked": policies.asked_of(candidate, target, timezone.now(), kind),
+        "asked": policies.asked_of(
+            candidate, target, timezone.now(), kind, asked_by=person_of(request)
+        ),
     }
 
 
@@ -145,7 +148,12 @@ def _ask(
     except Refused as refused:
         form.update(reason=reason, error=refused.sentence)
         return None
-    messages.success(request, "Asked. The people who decide have been told.")
+    told = (
+        "Asked. Nobody has to approve it: it goes live by itself once every gate passes."
+        if explain(promotion).terms.automatic
+        else "Asked. The people who decide have been told."
+    )
+    messages.success(request, told)
     return redirect(promotion)
 
 

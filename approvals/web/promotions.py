@@ -27,7 +27,7 @@ from approvals.selectors.catalogue import (
 )
 from approvals.services import Refused
 from approvals.services.cases import case_of, why_not_counting
-from approvals.services.delivery import why_not_settle
+from approvals.services.delivery import why_not_call_off, why_not_settle
 from approvals.services.schedules import next_window, why_no_schedule
 from approvals.states import DeploymentStatus, PromotionKind, Verdict, Via
 from approvals.web.live import live_page
@@ -139,6 +139,9 @@ def _allowed(shown: Promotion, person: Person) -> dict[str, bool]:
         and (person.pk == shown.requester_id or decides),
         "may_withdraw": shown.is_pending
         and any(each.person_id == person.pk and not each.voided_at for each in shown.reviews.all()),
+        "may_call_off": bool(
+            deployment and why_not_call_off(deployment, person, timezone.now()) is None
+        ),
         "may_schedule": not why_no_schedule(shown, person, timezone.now()),
         "may_check": shown.is_pending and bool(shown.problem),
         "unconfirmed": unconfirmed,
@@ -219,6 +222,10 @@ def _act(request: HttpRequest, shown: Promotion, form: dict[str, Any]) -> HttpRe
         ),
         "cancel": (lambda: services.cancel(**this, reason=text), "The request is cancelled."),
         "check": (lambda: services.check_again(**this), "The facts are being gathered again."),
+        "call_off": (
+            lambda: services.call_off(**delivery, reason=text),
+            "Called off; nothing is started.",
+        ),
         "look": (
             lambda: services.look_again(**delivery),
             "Looking for the run on GitHub once more.",

@@ -108,11 +108,11 @@ class TestAutomatic:
             version_id=world.version(1).pk,
             reason="Worse in the afternoon.",
         )
+        self.automatic(world)
         world.deploy(world.approve(world.seal(rollback)), 4242)
         held = Restriction.objects.get()
         assert (held.kind, held.placed_by) == (RestrictionKind.HOLD, world.person("bob"))
         assert Event.objects.filter(kind="target.held").count() == 1
-        self.automatic(world)
         promotion = world.request(world.version(3))
         assert promotion.status == S.PENDING
         assert "on hold" in " ".join(explain(promotion).blockers)
@@ -130,6 +130,19 @@ class TestAutomatic:
         resume("bob")
         assert services.approve_due() == 1
         assert again(promotion).status == S.APPROVED
+
+    def test_where_people_are_asked_there_is_no_hold(self, world: World) -> None:
+        world.make_live(world.version(1))
+        world.make_live(world.version(2))
+        rollback = services.request_rollback(
+            actor=world.person("bob"),
+            via=Via.BROWSER,
+            target_id=world.target().pk,
+            version_id=world.version(1).pk,
+            reason="Worse in the afternoon.",
+        )
+        world.deploy(world.approve(world.seal(rollback)), 4242)
+        assert not Restriction.objects.exists()
 
     def test_a_hold_does_not_stop_people(self, world: World) -> None:
         Restriction.objects.create(
@@ -173,6 +186,17 @@ class TestOverride:
         services.lock(target_id=promotion.target_id, **bob)
         assert begin(world, promotion) is None
         assert again(promotion).deployment.status == "failed"
+
+    def test_it_starts_at_once_whatever_time_was_set(self, world: World) -> None:
+        promotion = world.request(world.version(2))
+        services.schedule(
+            actor=world.person("bob"),
+            via=Via.BROWSER,
+            promotion_id=promotion.pk,
+            run_at=timezone.now() + timedelta(days=3),
+        )
+        assert override(world, promotion).run_at is None
+        assert begin(world, promotion) is not None
 
     def test_who_may_not(self, world: World) -> None:
         promotion = world.request(world.version(2))
@@ -233,6 +257,9 @@ class TestDelegation:
         self.lend(world, "bob", "mallory")
         promotion = world.request(world.version(2))
         world.review(promotion, "mallory")
+        explained = explain(promotion, world.person("bob"))
+        assert (explained.may_act, explained.may_approve) == (True, False)
+        assert explained.you == "Mallory Moss has decided for you already; you may still reject it."
         assert world.review(promotion, "bob", Verdict.REJECT).status == S.REJECTED
 
     def test_it_never_helps_whoever_asks(self, world: World) -> None:
@@ -279,6 +306,47 @@ def _admin(world: World) -> Person:
     dave.is_superuser = True
     dave.save()
     return dave
+
+
+class TestCallingOff:
+    def call_off(self, world: World, promotion: Promotion, who: str, **more: Any) -> Deployment:
+        return services.call_off(
+            actor=world.person(who),
+            via=Via.BROWSER,
+            deployment_id=promotion.deployment.pk,
+            **{"reason": "The campaign is moved.", **more},
+        )
+
+    def test_what_is_approved_and_not_started(self, world: World) -> None:
+        promotion = world.request()
+        world.approve(promotion)
+        promotion = again(promotion)
+        refused("may_not_cancel", lambda: self.call_off(world, promotion, "mallory"))
+        refused("reason_missing", lambda: self.call_off(world, promotion, "alice", reason=" "))
+        assert self.call_off(world, promotion, "alice").status == "cancelled"
+        assert begin(world, promotion) is None
+        refused("already_started", lambda: self.call_off(world, again(promotion), "bob"))
+        assert world.request(world.version(2)).status == S.PENDING, "it can be asked for again"
+
+    def test_not_what_was_begun(self, world: World) -> None:
+        promotion = world.request()
+        world.approve(promotion)
+        begin(world, promotion)
+        refused("already_started", lambda: self.call_off(world, again(promotion), "bob"))
+
+    def test_a_lock_is_said_while_it_waits(self, world: World) -> None:
+        promotion = world.request()
+        world.approve(promotion)
+        services.lock(
+            actor=world.person("bob"),
+            via=Via.BROWSER,
+            target_id=promotion.target_id,
+            reason="Stop.",
+        )
+        said = " ".join(explain(again(promotion)).sentences)
+        assert (
+            "It will be stopped when its turn comes: fraud-detector in production is locked" in said
+        )
 
 
 class TestTicksAndComments:

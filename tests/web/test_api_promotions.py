@@ -220,8 +220,8 @@ class TestTargets:
         assert body["live"]["version"] == 2
         assert body["live"]["promotion"] == deployment.promotion_id
         assert body["policy"] == {
-            "promotion": "ml-leads × 1 and risk × 1",
-            "rollback": "ml-leads or risk or platform × 1",
+            "promotion": "1 of ml-leads and 1 of risk",
+            "rollback": "1 of ml-leads or risk or platform",
         }
         assert "is locked by Bob Brandt" in body["closed"]
 

@@ -162,5 +162,7 @@ class Command(BaseCommand):
             self.stdout.write(f"{person} cannot ask for {version}: {refused.sentence}")
         else:
             self.stdout.write(f"{person} can ask for {version}.")
-        for sentence in policies.asked_of(version, target, timezone.now()).sentences:
+        for sentence in policies.asked_of(
+            version, target, timezone.now(), asked_by=person
+        ).sentences:
             self.stdout.write(f"  {sentence}")
