@@ -247,7 +247,8 @@ def test_several_at_once_each_with_its_answer(world: World, browser: Browser) ->
     three = world.request(world.version(1, "demand-forecast"))
     client = browser("bob")
     html = client.get(reverse("inbox")).content.decode()
-    assert html.count('name="promotion"') == 3
+    assert html.count('name="promotion"') == 2, "what is blocked cannot be chosen"
+    assert "Blocked:</strong> accuracy" in html
     form = {"action": "approve", "promotion": [one.pk, two.pk, three.pk], "text": ""}
     seals = {f"seal-{each.pk}": each.seal for each in (one, three)}
     html = client.post(
