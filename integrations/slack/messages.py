@@ -101,6 +101,9 @@ def requirement_lines(explained: Explanation) -> str:
             lines.append(f":white_check_mark: *{inert(row.teams, 100)}*: approved by {approved}")
             continue
         have = f"{approved} approved; " if approved else ""
+        if row.settled:
+            lines.append(f":white_circle: *{inert(row.teams, 100)}*: {have}{row.missing} missing")
+            continue
         could = [
             (f"<@{ids[able.person.pk]}>" if able.person.pk in ids else inert(str(able.person), 80))
             + (f" for {inert(str(able.on_behalf_of), 80)}" if able.on_behalf_of else "")

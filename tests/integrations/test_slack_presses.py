@@ -415,3 +415,4 @@ def test_reminders_and_broken_glass_are_said_below_the_message(slack: Slack) -> 
     assert "<@U0ALICE>" not in reminder["text"]
     assert "broke the glass" in loud["text"] and "<!channel>" not in loud["text"]
     assert "Glass broken" in first["text"]
+    assert "*risk*: 1 missing" in str(first["attachments"]), "nobody is asked any more"
