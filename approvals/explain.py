@@ -17,14 +17,13 @@ from approvals.calendar import in_zone
 from approvals.gates import Outcome
 from approvals.models import Person, Promotion
 from approvals.policies import Row
-from approvals.policy_words import because_sentences, demand_sentences
+from approvals.policy_words import NOBODY_HAS_TO, because_sentences, demand_sentences
 from approvals.rules import Policy, Terms
 from approvals.services.cases import (
     NOT_A_POLICY,
     counting_reviews,
     decider,
     is_prefetched,
-    team_words,
 )
 from approvals.services.conditions import closures_of
 from approvals.services.judging import Judgement, judge
@@ -38,7 +37,6 @@ POLICY_CHANGED = (
     "The policy changed after this was asked; this request keeps the rules of that moment."
 )
 GATE_WORDS = {"pass": "Passed", "fail": "Fails", "unknown": "Unknown"}
-AUTOMATIC = "Nobody has to approve: it is approved automatically once every gate passes."
 
 
 @dataclass(frozen=True)
@@ -179,7 +177,7 @@ def _row(row: Row, promotion: Promotion, able: list[Able]) -> RequirementRow:
     }
     could = [each for each in able if each.voter.teams & set(row.requirement.teams)]
     return RequirementRow(
-        teams=team_words(row.requirement.teams),
+        teams=row.requirement.words,
         count=row.requirement.count,
         approved=[counted[id_] for id_ in row.counted if id_ in counted],
         missing=row.missing,
@@ -205,7 +203,7 @@ def _notes(promotion: Promotion, judgement: Judgement, able: list[Able]) -> list
     if not promotion.is_pending:
         return notes
     if terms.automatic:
-        notes.append(AUTOMATIC)
+        notes.append(NOBODY_HAS_TO)
     notes += demand_sentences(terms)
     if stuck := stuck_rows(judgement.case, able):
         rows = listed([f"{row.count} of {row.words}" for row in stuck])
@@ -244,7 +242,7 @@ def _why_not(promotion: Promotion, judgement: Judgement, person: Person, now: da
         return f"There is nothing to decide any more: {promotion.get_status_display().lower()}."
     found = decider(judgement.case, person, now)
     if found.code:
-        return AUTOMATIC if judgement.terms.automatic else found.sentence
+        return NOBODY_HAS_TO if judgement.terms.automatic else found.sentence
     reviews = [each for each in promotion.reviews.all() if each.voided_at is None]
     earlier = next((each for each in reviews if each.person_id == person.pk), None)
     if earlier is not None:

@@ -13,6 +13,7 @@ from approvals.wording import listed, time_words
 
 UNREADABLE = "unreadable: nobody can ask or approve here until the configuration is applied again"
 AUTOMATIC = "automatic once every gate passes"
+NOBODY_HAS_TO = f"Nobody has to approve: it is {AUTOMATIC}."
 NOBODY = "nobody is named"
 
 
@@ -60,10 +61,8 @@ def lines_of(policy: Policy) -> list[Line]:
 def terms_sentences(terms: Terms) -> list[str]:
     """What is asked of one candidate, and why more than usual."""
     asked = rows_in_words(terms.requirements)
-    if asked:
-        first = f"{asked} must approve."
-    else:
-        first = f"Nobody has to approve: it is {AUTOMATIC}." if terms.automatic else f"{NOBODY}."
+    nobody = NOBODY_HAS_TO if terms.automatic else f"{NOBODY}."
+    first = f"{asked} must approve." if asked else nobody
     found = [f"{first[:1].upper()}{first[1:]}", *because_sentences(terms)]
     return found + demand_sentences(terms)
 

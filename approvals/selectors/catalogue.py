@@ -22,6 +22,7 @@ from approvals.models import (
 )
 from approvals.rules import Policy, rows_in_words
 from approvals.selectors.standing import with_everything
+from approvals.services.cases import NOT_A_POLICY
 from approvals.services.promotions import refuse_request
 from approvals.services.refusal import Refused
 from approvals.states import DeploymentStatus, PromotionKind, PromotionStatus, WorkflowKind
@@ -75,7 +76,7 @@ def policy_words(target: Target, *, rollback: bool = False) -> str:
     try:
         policy = Policy.from_data(target.policy)
         rows = policy.requirements(rollback=rollback)
-    except (KeyError, TypeError, ValueError):
+    except NOT_A_POLICY:
         return "unreadable: nobody can approve"
     if not rows and policy.automatic and not rollback:
         return "nobody (automatic once every gate passes)"

@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from approvals.models import Person, Promotion
 from approvals.policies import Voter, decide, whose_vote_counts
-from approvals.services.cases import case_of, counting_reviews, team_words, voters_of
+from approvals.services.cases import case_of, counting_reviews, voters_of
 from approvals.states import PromotionStatus
 
 
@@ -55,9 +55,7 @@ def standing_of(promotion: Promotion, me: Sequence[Voter]) -> Standing:
         needed=sum(row.requirement.count for row in decision.rows),
         given=sum(len(row.counted) for row in decision.rows),
         missing=[
-            f"{row.missing} of {team_words(row.requirement.teams)}"
-            for row in decision.rows
-            if row.missing
+            f"{row.missing} of {row.requirement.words}" for row in decision.rows if row.missing
         ],
         blockers=list(decision.blockers) if promotion.is_pending else [],
         may_act=promotion.is_pending

@@ -17,7 +17,7 @@ from approvals.models import (
     Review,
     Target,
 )
-from approvals.policies import Case, Requirement, Vote, Voter, decide, whose_vote_counts
+from approvals.policies import Case, Vote, Voter, decide, whose_vote_counts
 from approvals.rules import Policy, Situation, Terms
 from approvals.services.refusal import Refused
 from approvals.states import DeploymentStatus, Verdict
@@ -135,11 +135,6 @@ def counting_reviews() -> Prefetch[str, Any, Any]:
 def is_prefetched(promotion: Promotion, relation: str) -> bool:
     """Whether a list fetched this relation together with its promotions."""
     return relation in getattr(promotion, "_prefetched_objects_cache", {})
-
-
-def team_words(teams: tuple[str, ...]) -> str:
-    """``risk`` or ``risk or ml-leads``."""
-    return Requirement(teams).words
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,11 @@ from approvals.models.outbox import EffectKind
 from approvals.policies import Case
 from approvals.rules import Policy
 from approvals.services.cases import (
+    NOT_A_POLICY,
     UNREADABLE,
     barred_trainer,
     case_of,
     situation_of,
-    team_words,
     voter,
     why_not_counting,
 )
@@ -212,7 +212,7 @@ def _refuse_what_nobody_could_approve(
     able = still_able(case, everybody_for(requirements, now))
     missing = stuck_rows(case, able)
     if missing:
-        rows = listed([f"{row.count} of {team_words(row.teams)}" for row in missing])
+        rows = listed([f"{row.count} of {row.words}" for row in missing])
         raise Refused(
             "nobody_could",
             f"Nobody could approve this: {rows} must, and there are not enough active people besides "
@@ -229,7 +229,7 @@ def _policy_or_refuse(target: Target) -> Policy:
         )
     try:
         return Policy.from_data(target.policy)
-    except (KeyError, TypeError, ValueError):
+    except NOT_A_POLICY:
         raise Refused("policy_unreadable", UNREADABLE) from None
 
 
