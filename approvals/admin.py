@@ -82,8 +82,32 @@ SHOWN: dict[type[Model], tuple[list[str], list[str], list[str], list[str]]] = {
     models.Deployment: (
         ["id", "version", "target", "status", "run_id", "created_at", "finished_at"],
         ["status", "target__environment"],
-        ["version__model__name", "run_id"],
-        ["version__model", "target__model", "target__environment"],
+        ["version__model__name", "steps__run_id"],
+        ["version__model", "target__model", "target__environment", "step"],
+    ),
+    models.Step: (
+        ["id", "deployment_id", "ordinal", "percent", "outcome", "run_id", "began_at"],
+        ["outcome"],
+        ["token", "run_id"],
+        [],
+    ),
+    models.Mark: (
+        ["version", "target", "kind", "placed_by", "placed_at"],
+        ["kind", "target__environment"],
+        ["version__model__name"],
+        ["version__model", "target__model", "target__environment", "placed_by"],
+    ),
+    models.Signal: (
+        ["name", "value", "target", "observed_at", "breached", "outcome"],
+        ["breached", "target__environment"],
+        ["name", "target__model__name", "source"],
+        ["target__model", "target__environment"],
+    ),
+    models.OutOfBandChange: (
+        ["id", "target", "kind", "sentence", "declared_at", "ended_at", "answer"],
+        ["kind", "answer", "target__environment"],
+        ["target__model__name", "sentence"],
+        ["target__model", "target__environment"],
     ),
     models.WorkflowRun: (
         ["run_id", "title", "kind", "status", "conclusion", "created_at"],

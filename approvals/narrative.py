@@ -63,6 +63,23 @@ KINDS: dict[str, Kind] = {
     "deployment.refused": Kind("GitHub refused to start the workflow: {detail}", "circle-x", "bad"),
     "deployment.cancelled": Kind("The deployment was cancelled: {detail}", "ban", "attention"),
     "deployment.stopped": Kind("{detail}", "octagon-alert", "bad"),
+    "deployment.asks": Kind(
+        "Somebody has to confirm it: {detail}", "circle-question-mark", "attention"
+    ),
+    "deployment.confirmed": Kind("{actor} confirmed that it goes live all the same", "badge-check"),
+    "deployment.step_succeeded": Kind("{detail}", "chart-no-axes-column-increasing", "good"),
+    "deployment.paused": Kind("The rollout is paused: {reason}", "circle-pause", "attention"),
+    "deployment.advanced": Kind("{actor} let the rollout go on{because}", "circle-play"),
+    "deployment.aborting": Kind(
+        "The rollout goes back to the former version: {reason}", "undo-2", "bad"
+    ),
+    "deployment.gone_back": Kind("{detail}", "undo-2", "bad"),
+    "deployment.adopted": Kind(
+        "{model} v{version} is live in {environment}{instead}: it was adopted, nothing was fired",
+        "circle-check-big",
+        "attention",
+    ),
+    "queue.reordered": Kind("{actor} changed the order of the queue: {order}", "list-ordered"),
     "deployment.lapsed": Kind("{detail}", "timer-off", "attention"),
     "deployment.unconfirmed": Kind("Unconfirmed: {detail}", "circle-question-mark", "attention"),
     "deployment.dispatched_again": Kind(
@@ -139,6 +156,8 @@ def sentence_of(event: Event) -> str:
         if event.target
         else event.data.get("environment", ""),
         "how": " automatically: every gate passes" if event.data.get("automatic") else "",
+        "because": f": {event.data['reason']}" if event.data.get("reason") else "",
+        "order": listed(event.data.get("order", [])),
         "over": _over(event.data),
         "named": f" ({event.data['people']})" if event.data.get("people") else "",
         "for_whom": f" for {event.data['on_behalf_of']}" if event.data.get("on_behalf_of") else "",

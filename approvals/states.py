@@ -34,10 +34,19 @@ class DeploymentStatus(TextChoices):
     QUEUED = "queued", "Queued"
     DISPATCHING = "dispatching", "Starting"
     RUNNING = "running", "Running"
+    WAITING = "waiting", "Between two steps"
     SUCCEEDED = "succeeded", "Succeeded"
     FAILED = "failed", "Failed"
     CANCELLED = "cancelled", "Cancelled"
     UNCONFIRMED = "unconfirmed", "Unconfirmed: a person must look"
+
+
+class StepOutcome(TextChoices):
+    """How one step of a deployment ended."""
+
+    SUCCEEDED = "succeeded", "Succeeded"
+    FAILED = "failed", "Failed"
+    CANCELLED = "cancelled", "Cancelled"
 
 
 class EffectStatus(TextChoices):
@@ -55,6 +64,32 @@ class RestrictionKind(TextChoices):
     LOCK = "lock", "Lock"
     HOLD = "hold", "Hold"
     QUARANTINE = "quarantine", "Quarantine"
+
+
+class MarkKind(TextChoices):
+    """What people know of a version at a target after it was live there."""
+
+    GOOD = "good", "Known good"
+    BAD = "bad", "Known bad"
+
+
+class ChangeKind(TextChoices):
+    """Where a change was seen that came about without a promotion."""
+
+    ALIAS = "alias", "The registry's alias"
+    TAGS = "tags", "The registry's tags"
+    ARTIFACT = "artifact", "The artifacts"
+    RUN = "run", "A workflow run"
+    SERVING = "serving", "The serving layer"
+
+
+class ChangeAnswer(TextChoices):
+    """What became of an out-of-band change."""
+
+    ADOPTED = "adopted", "Adopted"
+    PUT_BACK = "put_back", "Put back"
+    IGNORED = "ignored", "Ignored"
+    GONE = "gone", "It went away by itself"
 
 
 class Verdict(TextChoices):
@@ -103,14 +138,17 @@ TRANSITIONS: dict[str, frozenset[str]] = {
     P.PENDING: frozenset({P.APPROVED, P.REJECTED, P.CANCELLED, P.EXPIRED, P.SUPERSEDED}),
     D.QUEUED: frozenset({D.DISPATCHING, D.FAILED, D.CANCELLED}),
     # Back to queued only when GitHub clearly refused for now (a rate limit): nothing was started.
-    D.DISPATCHING: frozenset({D.RUNNING, D.FAILED, D.UNCONFIRMED, D.QUEUED}),
-    D.RUNNING: frozenset({D.SUCCEEDED, D.FAILED, D.CANCELLED}),
+    # Back to waiting where that, or a refusal, happens to a later step of a rollout.
+    D.DISPATCHING: frozenset({D.RUNNING, D.FAILED, D.UNCONFIRMED, D.QUEUED, D.WAITING}),
+    D.RUNNING: frozenset({D.SUCCEEDED, D.FAILED, D.CANCELLED, D.WAITING}),
+    # A rollout between two steps, or before it goes back to the former version.
+    D.WAITING: frozenset({D.DISPATCHING, D.FAILED, D.CANCELLED}),
     # A person looks: the run is found after all, is dispatched once more, or is given up.
-    D.UNCONFIRMED: frozenset({D.RUNNING, D.DISPATCHING, D.FAILED, D.CANCELLED}),
+    D.UNCONFIRMED: frozenset({D.RUNNING, D.DISPATCHING, D.FAILED, D.CANCELLED, D.WAITING}),
 }
 
 # At most one of these at a target, held by a constraint of the database.
-ACTIVE_DEPLOYMENT = (D.DISPATCHING, D.RUNNING, D.UNCONFIRMED)
+ACTIVE_DEPLOYMENT = (D.DISPATCHING, D.RUNNING, D.WAITING, D.UNCONFIRMED)
 # Something may still happen by itself.
 OPEN_DEPLOYMENT = (D.QUEUED, *ACTIVE_DEPLOYMENT)
 

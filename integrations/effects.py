@@ -39,11 +39,17 @@ def observe(target: Target, number: int) -> ObservedFacts:
     )
 
 
+def _promotion_id(effect: Effect) -> int:
+    if effect.promotion_id is None:
+        raise RuntimeError(f"The effect {effect.pk} ({effect.kind}) is about no promotion.")
+    return effect.promotion_id
+
+
 def gather_facts(effect: Effect) -> None:
     """Seal the facts of a pending promotion, or say why they cannot be had."""
     promotion = Promotion.objects.select_related(
         "target__model", "target__live_version", "version"
-    ).get(pk=effect.promotion_id)
+    ).get(pk=_promotion_id(effect))
     if not promotion.is_pending:
         return
     try:
@@ -76,7 +82,9 @@ def _look_at_live_signature(promotion: Promotion) -> None:
 def dispatch(effect: Effect) -> None:
     """Start the workflow of a grant exactly once (docs/adr/0004)."""
     deployment = _deployment(effect)
-    if deployment.status == D.QUEUED:
+    if not _in_hand(deployment, effect):
+        return
+    if deployment.status in {D.QUEUED, D.WAITING}:
         _fire(deployment, again_after=0)
     elif deployment.status == D.DISPATCHING:
         _look_up(deployment)
@@ -85,6 +93,8 @@ def dispatch(effect: Effect) -> None:
 def look_up(effect: Effect) -> None:
     """A person had an unconfirmed run looked up once more, or ordered one more dispatch after that."""
     deployment = _deployment(effect)
+    if not _in_hand(deployment, effect):
+        return
     again_after = int(effect.payload["again_after"])
     if deployment.status == D.DISPATCHING:
         _look_up(deployment)
@@ -92,10 +102,16 @@ def look_up(effect: Effect) -> None:
         _fire(deployment, again_after)
 
 
+def _in_hand(deployment: Deployment, effect: Effect) -> bool:
+    """Whether the step that the effect is about is still the one in hand. Effects of older releases name none."""
+    step = deployment.step
+    return step is not None and not step.outcome and step.ordinal == effect.payload.get("step", 1)
+
+
 def _deployment(effect: Effect) -> Deployment:
-    return Deployment.objects.select_related("promotion", "version", "target__model").get(
-        pk=effect.payload["deployment"]
-    )
+    return Deployment.objects.select_related(
+        "promotion", "version__model", "target__model", "target__environment", "step"
+    ).get(pk=effect.payload["deployment"])
 
 
 def _fire(deployment: Deployment, again_after: int) -> None:
@@ -104,8 +120,12 @@ def _fire(deployment: Deployment, again_after: int) -> None:
     except NotYet as wait:
         services.note_delivery(deployment_id=deployment.pk, detail=str(wait))
         raise _later(wait) from wait
+    step = deployment.step
+    if step is None:
+        raise RuntimeError(f"{deployment} has no step to fire.")
     try:
-        observed = observe(deployment.target, deployment.version.number)
+        # Taking a version out of service must not depend on whether it can still be read.
+        observed = None if step.goes_back else observe(deployment.target, deployment.version.number)
         # A database restored from a backup may have forgotten that this grant was spent.
         earlier = _find(deployment)
         by = requester()
@@ -114,12 +134,17 @@ def _fire(deployment: Deployment, again_after: int) -> None:
         raise
     try:
         order = services.begin_dispatch(
-            deployment_id=deployment.pk, observed=observed, again_after=again_after
+            deployment_id=deployment.pk,
+            observed=observed,
+            step=step.ordinal,
+            again_after=again_after,
         )
+        if order is None:
+            # Raises once more where a person was asked something just now.
+            services.refuse_too_early(deployment_id=deployment.pk)
+            return
     except NotYet as wait:
         raise _later(wait) from wait
-    if order is None:
-        return
     try:
         run = earlier or github.post(order, by)
     except Rejected as error:
@@ -153,9 +178,13 @@ def _find(deployment: Deployment) -> github.Started | None:
     return github.find(
         repository=target.model.repository,
         workflow=target.workflow,
-        token=deployment.promotion.token,
+        token=_token(deployment),
         began_at=deployment.promotion.requested_at,
     )
+
+
+def _token(deployment: Deployment) -> str:
+    return deployment.step.token if deployment.step else deployment.promotion.token
 
 
 def _found(deployment: Deployment) -> bool:
@@ -170,7 +199,8 @@ def _found(deployment: Deployment) -> bool:
 def _look_up(deployment: Deployment) -> None:
     """A dispatch was begun and its answer is not known: find the run, or after a while ask a person."""
     allowed = timedelta(seconds=settings.DISPATCH_LOOKUP_SECONDS)
-    began = deployment.dispatch_began_at or deployment.created_at
+    step = deployment.step
+    began = (step.began_at if step else None) or deployment.created_at
     overdue = timezone.now() - began > allowed
     try:
         if _found(deployment):
@@ -183,7 +213,7 @@ def _look_up(deployment: Deployment) -> None:
         services.record_unconfirmed(
             deployment_id=deployment.pk,
             detail="The answer to the dispatch was lost and no run with its token "
-            f"({deployment.promotion.token}) turned up. Look at GitHub, then decide.",
+            f"({_token(deployment)}) turned up. Look at GitHub, then decide.",
         )
         return
     _still_looking(deployment, "The answer to the dispatch was lost")
@@ -205,14 +235,14 @@ def announce(effect: Effect) -> None:
     """Bring the promotion's Slack message up to date."""
     from integrations.slack.announce import deliver
 
-    deliver(effect.promotion_id, attempts=effect.attempts)
+    deliver(_promotion_id(effect), attempts=effect.attempts)
 
 
 def notify(effect: Effect) -> None:
     """Write below the promotion's Slack message, with mentions."""
     from integrations.slack.announce import reply
 
-    reply(effect.promotion_id, effect.payload)
+    reply(_promotion_id(effect), effect.payload)
 
 
 HANDLERS: dict[str, Handler] = {

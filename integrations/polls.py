@@ -13,7 +13,7 @@ from django.db.models import F, Q
 from django.utils import timezone
 
 from approvals import services
-from approvals.models import Deployment, Repository, WorkflowRun
+from approvals.models import Deployment, Repository, Step, WorkflowRun
 from approvals.states import DeploymentStatus, WorkflowKind
 from integrations.errors import Rejected, Unavailable
 from integrations.models import Poll
@@ -36,8 +36,8 @@ def ensure(now: datetime) -> None:
     wanted |= {
         ("run", f"{repository}#{run_id}")
         for repository, run_id in Deployment.objects.filter(
-            status=DeploymentStatus.RUNNING, run_id__isnull=False
-        ).values_list("target__model__repository", "run_id")
+            status=DeploymentStatus.RUNNING, step__run_id__isnull=False
+        ).values_list("target__model__repository", "step__run_id")
     }
     wanted |= {("jobs", key) for key in _unread_jobs(now)}
     present = set(Poll.objects.values_list("kind", "key"))
@@ -77,8 +77,10 @@ def _wants_a_last_look(poll: Poll) -> bool:
     if poll.kind != "run" or poll.failures > 3:
         return False
     repository, _, run_id = poll.key.partition("#")
-    ended = Deployment.objects.filter(
-        target__model__repository=repository, run_id=int(run_id), finished_at__isnull=False
+    ended = Step.objects.filter(
+        deployment__target__model__repository=repository,
+        run_id=int(run_id),
+        finished_at__isnull=False,
     )
     finished_at = ended.values_list("finished_at", flat=True).first()
     return finished_at is not None and (

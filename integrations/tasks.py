@@ -32,6 +32,7 @@ def look_after() -> None:
     """What time alone brings about: expire, lapse, approve automatically, remind, escalate."""
     services.close_overdue()
     services.approve_due()
+    services.advance_due()
     services.remind_due()
 
 

@@ -9,13 +9,14 @@ from approvals.models.catalogue import (
     WorkflowRun,
 )
 from approvals.models.decisions import Promotion, Review
-from approvals.models.delivery import Deployment
+from approvals.models.delivery import Deployment, Step
 from approvals.models.evidence import Evidence
 from approvals.models.history import Event
 from approvals.models.outbox import Effect, InboundDelivery
 from approvals.models.people import Delegation, Membership, Person, Team
 from approvals.models.restrictions import Freeze, Restriction
 from approvals.models.tokens import ApiToken
+from approvals.models.watching import Mark, OutOfBandChange, Signal
 
 __all__ = [
     "ApiToken",
@@ -27,14 +28,18 @@ __all__ = [
     "Evidence",
     "Freeze",
     "InboundDelivery",
+    "Mark",
     "Membership",
     "ModelVersion",
+    "OutOfBandChange",
     "Person",
     "Promotion",
     "RegisteredModel",
     "Repository",
     "Restriction",
     "Review",
+    "Signal",
+    "Step",
     "Target",
     "Team",
     "WorkflowRun",

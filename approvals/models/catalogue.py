@@ -6,6 +6,7 @@ from typing import Any
 
 from django.db import models
 from django.urls import reverse
+from django.utils import timezone
 
 from approvals.states import WorkflowKind
 
@@ -18,6 +19,9 @@ class Repository(models.Model):
         default=dict, help_text="Workflow file → kind (ci, train, validate, deploy)."
     )
     is_active = models.BooleanField(default=True)
+    followed_since = models.DateTimeField(
+        default=timezone.now, help_text="Runs that began before are nobody's out-of-band change."
+    )
 
     class Meta:
         ordering = ["name"]
@@ -155,6 +159,20 @@ class Target(models.Model):
     freezes: models.JSONField[list[dict[str, Any]], list[dict[str, Any]]] = models.JSONField(
         default=list, blank=True, help_text="Recurring freezes: approvals.calendar.Window as data."
     )
+    strategy: models.JSONField[dict[str, Any], dict[str, Any]] = models.JSONField(
+        default=dict, blank=True, help_text="approvals.rollouts.Strategy as data; {}: all at once."
+    )
+    signals: models.JSONField[list[dict[str, Any]], list[dict[str, Any]]] = models.JSONField(
+        default=list, blank=True, help_text="approvals.monitoring.SignalRule as data."
+    )
+    write_back: models.JSONField[dict[str, Any], dict[str, Any]] = models.JSONField(
+        default=dict,
+        blank=True,
+        help_text="What else is written to the registry: {previous_alias, tags, stage, copy_to}.",
+    )
+    health_url = models.URLField(
+        max_length=500, blank=True, help_text="Where the serving layer reports its version."
+    )
     is_active = models.BooleanField(default=True)
     live_version = models.ForeignKey(
         ModelVersion, null=True, blank=True, on_delete=models.PROTECT, related_name="live_at"
@@ -194,6 +212,7 @@ class WorkflowRun(models.Model):
     created_at = models.DateTimeField()
     started_at = models.DateTimeField(null=True, blank=True)
     updated_at = models.DateTimeField()
+    began = models.BooleanField(default=False, help_text="It was seen at work, not only waiting.")
     steps: models.JSONField[list[dict[str, Any]], list[dict[str, Any]]] = models.JSONField(
         default=list, blank=True, help_text="[{name, status, conclusion}] of the run's jobs."
     )

@@ -77,6 +77,18 @@ class Promotion(models.Model):
         help_text="Who broke the glass, for ever.",
     )
     override_reason = models.TextField(blank=True)
+    retroactive = models.BooleanField(
+        default=False,
+        help_text="Adopts what went live without a promotion: once approved, nothing is fired.",
+    )
+    rolls_back = models.OneToOneField(
+        "Deployment",
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="rolled_back_by",
+        help_text="The deployment that monitoring signals had rolled back; once each.",
+    )
     reminded_at = models.DateTimeField(null=True, blank=True)
     escalated_at = models.DateTimeField(null=True, blank=True)
 

@@ -7,6 +7,7 @@ from typing import Any
 from django.db import models
 from django.db.models import Q
 
+from approvals.models.catalogue import Target
 from approvals.models.decisions import Promotion
 from approvals.states import EffectStatus
 
@@ -20,6 +21,9 @@ class EffectKind(models.TextChoices):
     SET_ALIAS = "set_alias", "Write the live version to the registry"
     ANNOUNCE = "announce", "Bring the message up to date"
     NOTIFY = "notify", "Tell people below the message"
+    ALERT = "alert", "Tell the target's channel"
+    MAIL = "mail", "Send an e-mail"
+    ANSWER_GATE = "answer_gate", "Answer GitHub's deployment protection rule"
 
 
 class Effect(models.Model):
@@ -31,7 +35,12 @@ class Effect(models.Model):
     kind = models.CharField(max_length=20, choices=EffectKind.choices)
     dedupe_key = models.CharField(max_length=200, unique=True)
     lane = models.CharField(max_length=100)
-    promotion = models.ForeignKey(Promotion, on_delete=models.PROTECT, related_name="effects")
+    promotion = models.ForeignKey(
+        Promotion, null=True, blank=True, on_delete=models.PROTECT, related_name="effects"
+    )
+    target = models.ForeignKey(
+        Target, null=True, blank=True, on_delete=models.PROTECT, related_name="effects"
+    )
     payload: models.JSONField[dict[str, Any], dict[str, Any]] = models.JSONField(
         default=dict, blank=True
     )

@@ -24,6 +24,7 @@ from approvals.rules import Policy, rows_in_words
 from approvals.selectors.standing import with_everything
 from approvals.services.cases import NOT_A_POLICY
 from approvals.services.promotions import refuse_request
+from approvals.services.queueing import open_here
 from approvals.services.refusal import Refused
 from approvals.states import DeploymentStatus, PromotionKind, PromotionStatus, WorkflowKind
 
@@ -103,7 +104,7 @@ def targets_of(model: RegisteredModel) -> list[Target]:
             "live_deployment__promotion__requester",
             "live_deployment__previous",
         )
-        .prefetch_related(open_restrictions())
+        .prefetch_related(open_restrictions(), open_here())
         .order_by("environment__position")
     )
 
@@ -146,7 +147,7 @@ def runs_of_model(model: RegisteredModel, limit: int = 12) -> QuerySet[WorkflowR
         .filter(
             Q(head_sha__in=commits) & ~Q(kind=WorkflowKind.DEPLOY)
             | Q(title__iregex=_words(model.registry_name))
-            | Q(deployments__target__model=model)
+            | Q(steps_delivered__deployment__target__model=model)
         )
         .distinct()[:limit]
     )
@@ -155,7 +156,7 @@ def runs_of_model(model: RegisteredModel, limit: int = 12) -> QuerySet[WorkflowR
 def runs_of_version(version: ModelVersion) -> list[WorkflowRun]:
     """The pipeline runs of a version: same commit, named in the title, or named by its tag."""
     about = Q(title__regex=_words(f"{version.model.registry_name} v{version.number}"))
-    about |= Q(deployments__version=version)
+    about |= Q(steps_delivered__deployment__version=version)
     if version.git_commit:
         about |= Q(head_sha=version.git_commit) & ~Q(kind=WorkflowKind.DEPLOY)
     tagged = str(version.tags.get("github.run_id", ""))

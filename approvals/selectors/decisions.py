@@ -23,6 +23,9 @@ SERVICES = {
     EffectKind.SET_ALIAS: "MLflow",
     EffectKind.ANNOUNCE: "Slack",
     EffectKind.NOTIFY: "Slack",
+    EffectKind.ALERT: "Slack",
+    EffectKind.MAIL: "The mail server",
+    EffectKind.ANSWER_GATE: "GitHub",
 }
 
 
@@ -45,7 +48,7 @@ def promotion_or_404(pk: int) -> Promotion:
             "replaces__model",
             "superseded_by__version",
             "overridden_by",
-            "deployment__workflow_run",
+            "deployment__step__workflow_run",
             "deployment__previous",
             *optional_relations(),
         )

@@ -19,6 +19,7 @@ from approvals.services.cases import NOT_A_POLICY, situation_of
 from approvals.services.conditions import observe_version
 from approvals.services.freezes import UNREADABLE as FREEZES_UNREADABLE
 from approvals.services.freezes import frozen_at, windows_of
+from approvals.services.queueing import replaced_by_next
 from approvals.services.voters import Able, everybody_for, still_able, stuck_rows
 from approvals.states import PromotionKind
 from approvals.wording import listed
@@ -198,9 +199,14 @@ def asked_of(
     policy = _policy(target)
     if policy is None:
         return Asked([f"The policy is {UNREADABLE}."], [])
-    terms = policy.terms(situation_of(version, target), rollback=rollback)
+    live = replaced_by_next(target, rollback=rollback, now=now)
+    terms = policy.terms(situation_of(version, target, live=live), rollback=rollback)
     gates = policy.gates_for(rollback=rollback)
-    seen = observe_version(version, target, gates, now, asked_by=asked_by) if gates else None
+    seen = (
+        observe_version(version, target, gates, now, live=live, asked_by=asked_by)
+        if gates
+        else None
+    )
     return Asked(
         terms_sentences(terms),
         [each.check(seen) for each in gates] if seen else [],

@@ -16,7 +16,8 @@ PAGE = 50
 # The group's key in the address → (its name, the beginnings of its kinds).
 GROUPS: dict[str, tuple[str, tuple[str, ...]]] = {
     "promotions": ("Promotions and reviews", ("promotion.", "review.")),
-    "deployments": ("Deployments", ("deployment.", "registry.")),
+    "deployments": ("Deployments", ("deployment.", "queue.", "registry.")),
+    "watching": ("Signals and out-of-band changes", ("signal.", "out_of_band.", "mark.")),
     "evidence": ("Evidence", ("evidence.",)),
     "restrictions": ("Freezes, locks, quarantines", ("environment.", "target.", "version.")),
     "overrides": ("Broken glass", ("promotion.overridden",)),

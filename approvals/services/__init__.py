@@ -10,10 +10,6 @@ from approvals.services.configuration import apply_configuration
 from approvals.services.delegations import delegate, end_delegation
 from approvals.services.delivery import (
     begin_dispatch,
-    call_off,
-    dispatch_again,
-    give_up,
-    look_again,
     note_delivery,
     postpone_dispatch,
     record_dispatch_refused,
@@ -25,6 +21,7 @@ from approvals.services.delivery import (
 from approvals.services.evidence import record_evidence
 from approvals.services.facts import ObservedFacts, record_facts, record_facts_problem
 from approvals.services.freezes import freeze, unfreeze
+from approvals.services.interventions import call_off, dispatch_again, give_up, look_again
 from approvals.services.outbox import retry_effect
 from approvals.services.overrides import override
 from approvals.services.people import set_active
@@ -35,6 +32,7 @@ from approvals.services.promotions import (
     request_promotion,
     request_rollback,
 )
+from approvals.services.queueing import confirm, reorder
 from approvals.services.refusal import Refused
 from approvals.services.registry import (
     VersionFacts,
@@ -47,6 +45,7 @@ from approvals.services.registry import (
 from approvals.services.reminders import remind_due
 from approvals.services.restrictions import lock, quarantine, release, resume, unlock
 from approvals.services.reviews import review, review_many, withdraw_review
+from approvals.services.rollouts import abort, advance, advance_due, hold_rollout
 from approvals.services.runs import RunFacts, record_run, record_steps
 from approvals.services.schedules import schedule
 from approvals.services.tokens import create_token, person_of_token, revoke_token
@@ -56,6 +55,9 @@ __all__ = [
     "Refused",
     "RunFacts",
     "VersionFacts",
+    "abort",
+    "advance",
+    "advance_due",
     "apply_configuration",
     "approve_automatically",
     "approve_due",
@@ -65,12 +67,14 @@ __all__ = [
     "check_again",
     "close_overdue",
     "collect",
+    "confirm",
     "create_token",
     "delegate",
     "dispatch_again",
     "end_delegation",
     "freeze",
     "give_up",
+    "hold_rollout",
     "lock",
     "look_again",
     "note_delivery",
@@ -95,6 +99,7 @@ __all__ = [
     "refuse_too_early",
     "release",
     "remind_due",
+    "reorder",
     "request_promotion",
     "request_rollback",
     "resume",

@@ -61,10 +61,14 @@ def barred_trainer(policy: Policy, version: ModelVersion, *, rollback: bool) -> 
 
 
 def situation_of(
-    version: ModelVersion, target: Target, metrics: Mapping[str, str] | None = None
+    version: ModelVersion,
+    target: Target,
+    metrics: Mapping[str, str] | None = None,
+    *,
+    live: ModelVersion | None,
 ) -> Situation:
-    """What the rules' conditions look at, as our rows have it now; ``metrics`` where they were read afresh."""
-    live = target.live_version
+    """What the rules' conditions look at, as our rows have it now; ``metrics`` where they were read afresh,
+    ``live`` what it would replace."""
     tags = {**target.model.tags, **version.tags}
     return Situation(
         metrics=version.metrics if metrics is None else metrics,
@@ -72,7 +76,8 @@ def situation_of(
         tags={str(name): str(value) for name, value in tags.items()},
         live_metrics=live.metrics if live else None,
         live_number=live.number if live else None,
-        was_anything_live=target.deployments.filter(status=DeploymentStatus.SUCCEEDED).exists(),
+        was_anything_live=live is not None
+        or target.deployments.filter(status=DeploymentStatus.SUCCEEDED).exists(),
     )
 
 

@@ -13,7 +13,7 @@ from approvals.services.cases import NOT_A_POLICY, terms_of
 from approvals.services.evidence import newest_evidence
 from approvals.services.freezes import frozen_at
 from approvals.services.restrictions import restrictions_of
-from approvals.states import ACTIVE_DEPLOYMENT, DeploymentStatus, EvidenceVerdict, RestrictionKind
+from approvals.states import DeploymentStatus, EvidenceVerdict, RestrictionKind
 
 
 def outcomes_of(promotion: Promotion, now: datetime) -> list[Outcome]:
@@ -60,7 +60,7 @@ def _holds(promotion: Promotion) -> list[Outcome]:
 
 
 def _timing(promotion: Promotion, now: datetime) -> list[Outcome]:
-    """A freeze at the time at which it would run, and a deployment that runs now. A rollback waits for neither."""
+    """A freeze at the time at which it would run. A rollback does not wait for it to end."""
     if promotion.is_rollback:
         return []
     found = []
@@ -71,20 +71,6 @@ def _timing(promotion: Promotion, now: datetime) -> list[Outcome]:
     elif later:
         text = f"{promotion.target.environment} is not frozen {in_zone(later, promotion.run_zone)}."
         found.append(Outcome(PASS, text))
-    running = (
-        promotion.target.deployments.filter(status__in=ACTIVE_DEPLOYMENT)
-        .exclude(promotion=promotion)
-        .select_related("version__model")
-        .first()
-    )
-    if running is not None:
-        found.append(
-            Outcome(
-                FAIL,
-                f"{running.version} is being deployed there; what this would replace is known once that "
-                "has ended.",
-            )
-        )
     return found
 
 
@@ -117,6 +103,7 @@ def observe(promotion: Promotion, gates: tuple[Gate, ...], now: datetime) -> Obs
         now,
         metrics=sealed,
         asked_by=promotion.requester,
+        live=promotion.replaces,
     )
 
 
@@ -126,12 +113,12 @@ def observe_version(
     gates: tuple[Gate, ...],
     now: datetime,
     *,
+    live: ModelVersion | None,
     metrics: Mapping[str, str] | None = None,
     asked_by: Person | None = None,
 ) -> Observation:
     """What the gates look at when this version is, or would be, asked for; ``asked_by`` whom, where that is
-    known, and ``metrics`` where they are sealed."""
-    live = target.live_version
+    known, ``metrics`` where they are sealed, and ``live`` what it would replace."""
     kinds = {gate.kind for gate in gates}
     return Observation(
         metrics=version.metrics if metrics is None else metrics,

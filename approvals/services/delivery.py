@@ -7,26 +7,28 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
 
-from approvals.models import Deployment, Person
-from approvals.models.outbox import EffectKind
+from approvals.models import Deployment
+from approvals.rollouts import GO_BACK, Strategy
 from approvals.seals import seal as seal_of
-from approvals.services.cases import case_of, why_not_counting
 from approvals.services.conditions import stops_dispatch, waits_for_time
 from approvals.services.facts import ObservedFacts, compose, difference_in_words, problem_with
-from approvals.services.history import enqueue, record
+from approvals.services.history import record
 from approvals.services.locks import lock_deployment
-from approvals.services.refusal import Refused, clean_reason
-from approvals.services.restrictions import may_restrict
+from approvals.services.queueing import ask_to_confirm, in_the_way
+from approvals.services.rollouts import go_back, step_failed, step_told
 from approvals.services.settle import close_deployment, move_deployment
-from approvals.states import ACTIVE_DEPLOYMENT, DeploymentStatus, PromotionStatus, Via
+from approvals.services.telling import tell_of_failure, tell_of_start
+from approvals.states import DeploymentStatus, PromotionStatus, StepOutcome, Via
 
 D = DeploymentStatus
+# A question put to a person is looked at again now and then; an answer wakes it at once.
+ASKED_AGAIN = timedelta(minutes=1)
 
 
 class NotYet(Exception):
@@ -53,64 +55,47 @@ class DispatchOrder:
 def begin_dispatch(
     *,
     deployment_id: int,
-    observed: ObservedFacts,
+    observed: ObservedFacts | None,
+    step: int = 1,
     again_after: int = 0,
     now: datetime | None = None,
 ) -> DispatchOrder | None:
-    """Check the grant against facts gathered just now and commit ``dispatching``.
+    """Check the grant against facts gathered just now and commit ``dispatching`` for its step number ``step``.
 
     ``again_after`` is the number of dispatches after which a person ordered one more; it lets an
-    unconfirmed deployment be dispatched exactly once more.
+    unconfirmed step be dispatched exactly once more. ``observed`` may be None for the way back alone: taking a
+    version out of service needs no facts of it.
 
     Returns the order to post, or None when there is nothing to do: somebody else did it, or the
-    facts differ from the sealed ones and it was stopped for that. Raises :class:`NotYet` while another
-    deployment is under way at the target.
+    facts differ from the sealed ones and it was stopped for that. Raises :class:`NotYet` while something goes
+    before it at the target.
     """
     deployment = lock_deployment(deployment_id)
     promotion, target = deployment.promotion, deployment.target
     now = now or timezone.now()
-    due = D.UNCONFIRMED if again_after else D.QUEUED
-    if deployment.status != due or deployment.dispatches != again_after:
+    in_hand = deployment.step
+    if in_hand is None or in_hand.ordinal != step or in_hand.outcome:
+        return None
+    first = D.QUEUED if step == 1 else D.WAITING
+    due = D.UNCONFIRMED if again_after else first
+    if deployment.status != due or in_hand.dispatches != again_after:
         return None
     if promotion.status != PromotionStatus.APPROVED:
         return None
-    if waits := _in_the_way(deployment):
-        raise NotYet(waits)
-    if not again_after and (waits := waits_for_time(promotion, now)):
-        raise NotYet(waits, promotion.run_at)
-    if not again_after and promotion.grant_lapses_at and promotion.grant_lapses_at <= now:
-        close_deployment(
-            deployment,
-            D.CANCELLED,
-            via=Via.SYSTEM,
-            kind="deployment.lapsed",
-            detail="The approval lapsed before it was used; ask again.",
-            now=now,
-        )
-        return None
-    nothing = "Nothing was started again" if again_after else "Nothing was started"
-    facts = compose(promotion, target, observed)
-    problem = problem_with(promotion, observed)
-    if seal_of(facts) != promotion.seal or problem:
-        what = problem or difference_in_words(promotion, facts)
-        detail = f"{nothing}, because the facts are not those that were approved: {what}."
-        _stop(deployment, detail, now, seal_now=seal_of(facts))
-        return None
-    # A person who dispatches once more overrules the answer of GitHub, not a gate.
-    if blockers := stops_dispatch(promotion, now):
-        detail = f"{nothing}, because a gate does not pass any more: {' '.join(blockers)}"
-        _stop(deployment, detail, now, gates=blockers)
+    if not in_hand.goes_back and not _may_go_on(deployment, observed, again_after, now):
         return None
     move_deployment(
         deployment,
         D.DISPATCHING,
         detail="",
-        previous=target.live_version,
-        dispatch_began_at=now,
-        dispatches=deployment.dispatches + 1,
+        **({"previous": target.live_version} if step == 1 else {}),
     )
+    in_hand.began_at = now
+    in_hand.dispatches += 1
+    in_hand.save(update_fields=["began_at", "dispatches"])
     promotion.grant_spent_at = promotion.grant_spent_at or now
     promotion.save(update_fields=["grant_spent_at"])
+    strategy = Strategy.from_data(deployment.strategy)
     record(
         "deployment.dispatching",
         via=Via.SYSTEM,
@@ -119,59 +104,105 @@ def begin_dispatch(
         version=deployment.version.number,
         repository=target.model.repository,
         workflow=target.workflow,
-        token=promotion.token,
+        token=in_hand.token,
+        **step_told(deployment),
     )
     return DispatchOrder(
         deployment_id=deployment.pk,
         repository=target.model.repository,
         workflow=target.workflow,
         ref=target.ref,
-        token=promotion.token,
+        token=in_hand.token,
         inputs={
             **{str(key): str(value) for key, value in target.inputs.items()},
             "model": target.model.registry_name,
             "version": str(deployment.version.number),
             "environment": target.environment.name,
             "artifact_digest": str(promotion.facts["version"]["artifact_digest"]),
-            "countersign": promotion.token,
+            "countersign": in_hand.token,
+            **(
+                {
+                    "strategy": GO_BACK if in_hand.goes_back else strategy.kind,
+                    "percent": str(in_hand.percent),
+                }
+                if strategy.is_progressive
+                else {}
+            ),
         },
     )
 
 
-def _stop(deployment: Deployment, detail: str, now: datetime, **data: Any) -> None:
-    """The grant is spent on nothing: say why, and tell whoever asked and approved."""
+def _may_go_on(
+    deployment: Deployment, observed: ObservedFacts | None, again_after: int, now: datetime
+) -> bool:
+    """Whether the step in hand may be dispatched now; whatever stops it has been written down. Raises NotYet."""
+    if observed is None:
+        raise RuntimeError("A version goes live only on facts that were gathered just now.")
+    promotion, target = deployment.promotion, deployment.target
+    started = deployment.has_begun
+    if waits := in_the_way(deployment, now):
+        raise NotYet(waits)
+    if not again_after and (waits := waits_for_time(promotion, now)):
+        raise NotYet(waits, promotion.run_at)
+    lapses_at = promotion.grant_lapses_at
+    if not started and lapses_at and lapses_at <= now:
+        close_deployment(
+            deployment,
+            D.CANCELLED,
+            via=Via.SYSTEM,
+            kind="deployment.lapsed",
+            detail="The approval lapsed before it was used; ask again.",
+            now=now,
+        )
+        return False
+    nothing = "Nothing was started again" if started else "Nothing was started"
+    live = target.live_version
+    facts = compose(promotion, target, observed, live)
+    problem = problem_with(promotion, observed)
+    fresh = seal_of(facts)
+    if fresh not in {promotion.seal, deployment.confirmed_seal} or problem:
+        as_approved = compose(promotion, target, observed, promotion.replaces)
+        if not problem and not started and seal_of(as_approved) == promotion.seal:
+            ask_to_confirm(deployment, seal=fresh, replaces=live, now=now)
+            return False
+        what = problem or difference_in_words(promotion, facts)
+        detail = f"{nothing}, because the facts are not those that were approved: {what}."
+        stop_step(deployment, detail, now, seal_now=fresh)
+        return False
+    # A person who dispatches once more overrules the answer of GitHub, not a gate.
+    if blockers := stops_dispatch(promotion, now):
+        detail = f"{nothing}, because a gate does not pass any more: {' '.join(blockers)}"
+        stop_step(deployment, detail, now, gates=blockers)
+        return False
+    return True
+
+
+def stop_step(deployment: Deployment, detail: str, now: datetime, **data: Any) -> None:
+    """The grant is spent on nothing, or its rollout goes back: say why, and tell whoever asked and approved.
+    The target must be locked."""
     promotion = deployment.promotion
-    close_deployment(
-        deployment,
-        D.FAILED,
-        via=Via.SYSTEM,
-        kind="deployment.stopped",
-        detail=detail,
-        now=now,
-        seal=promotion.seal,
-        **data,
-    )
-    approvers = promotion.reviews.filter(voided_at=None).values_list("person_id", flat=True)
-    enqueue(
-        EffectKind.NOTIFY,
-        promotion,
-        key=f"stopped:{deployment.dispatches}",
-        now=now,
-        payload={
-            "text": f"{promotion.version}: {detail}",
-            "people": sorted({promotion.requester_id, *approvers}),
-            "loud": True,
-        },
-    )
+    if deployment.has_begun and deployment.status != D.QUEUED and deployment.strategy:
+        go_back(deployment, detail, now, ends_as=StepOutcome.FAILED)
+    else:
+        close_deployment(
+            deployment,
+            D.FAILED,
+            via=Via.SYSTEM,
+            kind="deployment.stopped",
+            detail=detail,
+            now=now,
+            seal=promotion.seal,
+            **data,
+        )
+    tell_of_failure(deployment, detail, now)
 
 
 @transaction.atomic
 def stop_dispatch(*, deployment_id: int, problem: str, now: datetime | None = None) -> None:
-    """The facts of a queued grant cannot be had any more (deleted, broken): nothing is started."""
+    """The facts of a grant cannot be had any more (deleted, broken): nothing is started, a rollout goes back."""
     deployment = lock_deployment(deployment_id)
-    if deployment.status != D.QUEUED:
-        return
-    _stop(deployment, f"Nothing was started: {problem}", now or timezone.now())
+    if deployment.status in {D.QUEUED, D.WAITING}:
+        stop_step(deployment, f"Nothing was started: {problem}", now or timezone.now())
 
 
 @transaction.atomic
@@ -187,7 +218,12 @@ def started(deployment: Deployment, *, run_id: int, url: str, now: datetime) -> 
     """The run exists: ``dispatching`` or ``unconfirmed`` → ``running``. The target must be locked."""
     if deployment.status not in {D.DISPATCHING, D.UNCONFIRMED}:
         return
-    move_deployment(deployment, D.RUNNING, detail="", dispatched_at=now, run_id=run_id, run_url=url)
+    step = deployment.step
+    if step is None:
+        raise RuntimeError(f"{deployment} was dispatched without a step.")
+    move_deployment(deployment, D.RUNNING, detail="")
+    step.dispatched_at, step.run_id, step.run_url = now, run_id, url
+    step.save(update_fields=["dispatched_at", "run_id", "run_url"])
     record(
         "deployment.started",
         via=Via.GITHUB,
@@ -196,42 +232,39 @@ def started(deployment: Deployment, *, run_id: int, url: str, now: datetime) -> 
         version=deployment.version.number,
         run_id=run_id,
         url=url,
+        **step_told(deployment),
     )
+    tell_of_start(deployment, now)
 
 
 @transaction.atomic
 def record_dispatch_refused(
     *, deployment_id: int, detail: str, now: datetime | None = None
 ) -> None:
-    """GitHub refused clearly (4xx): nothing was started, the deployment failed, in GitHub's words."""
+    """GitHub refused clearly (4xx): nothing was started, and the step failed, in GitHub's words."""
     deployment = lock_deployment(deployment_id)
-    if deployment.status != D.DISPATCHING:
-        return
-    close_deployment(
-        deployment,
-        D.FAILED,
-        via=Via.GITHUB,
-        kind="deployment.refused",
-        detail=detail,
-        now=now or timezone.now(),
-    )
+    if deployment.status == D.DISPATCHING:
+        step_failed(deployment, detail=detail, kind="deployment.refused", now=now or timezone.now())
 
 
 @transaction.atomic
 def postpone_dispatch(*, deployment_id: int, detail: str) -> None:
     """GitHub clearly refused for now (a rate limit), nothing was started: the grant waits its turn again."""
     deployment = lock_deployment(deployment_id)
-    if deployment.status == D.DISPATCHING:
-        dispatches = deployment.dispatches - 1
-        waits = D.UNCONFIRMED if dispatches else D.QUEUED
-        move_deployment(deployment, waits, detail=detail, dispatches=dispatches)
+    step = deployment.step
+    if step is not None and deployment.status == D.DISPATCHING:
+        step.dispatches -= 1
+        step.save(update_fields=["dispatches"])
+        first = D.QUEUED if step.ordinal == 1 else D.WAITING
+        move_deployment(deployment, D.UNCONFIRMED if step.dispatches else first, detail=detail)
 
 
 @transaction.atomic
 def note_delivery(*, deployment_id: int, detail: str) -> None:
     """Say on the page what a deployment that has not started yet is waiting for. No event: nothing happened."""
     deployment = lock_deployment(deployment_id)
-    if deployment.status in {D.QUEUED, D.DISPATCHING} and deployment.detail != detail:
+    waiting = deployment.status in {D.QUEUED, D.DISPATCHING, D.WAITING}
+    if waiting and deployment.detail != detail:
         deployment.detail = detail
         deployment.save(update_fields=["detail"])
 
@@ -241,24 +274,19 @@ def refuse_too_early(*, deployment_id: int, now: datetime | None = None) -> None
 
     Asked before the costly gathering of facts; :func:`begin_dispatch` asks again under the lock.
     """
-    deployment = Deployment.objects.select_related("promotion__target__environment").get(
+    deployment = Deployment.objects.select_related("promotion__target__environment", "step").get(
         pk=deployment_id
     )
-    if sentence := _in_the_way(deployment):
-        raise NotYet(sentence)
+    now = now or timezone.now()
     promotion = deployment.promotion
-    if deployment.status == D.QUEUED and (
-        sentence := waits_for_time(promotion, now or timezone.now())
-    ):
+    if deployment.step is not None and deployment.step.goes_back:
+        return
+    if sentence := in_the_way(deployment, now):
+        raise NotYet(sentence)
+    if deployment.status in {D.QUEUED, D.WAITING} and (sentence := waits_for_time(promotion, now)):
         raise NotYet(sentence, promotion.run_at)
-
-
-def _in_the_way(deployment: Deployment) -> str:
-    active = Deployment.objects.filter(
-        target_id=deployment.target_id, status__in=ACTIVE_DEPLOYMENT
-    ).exclude(pk=deployment.pk)
-    other = active.first()
-    return f"Waiting for the deployment of promotion {other.promotion_id}." if other else ""
+    if deployment.asks_to_confirm:
+        raise NotYet(deployment.asks_to_confirm, now + ASKED_AGAIN)
 
 
 @transaction.atomic
@@ -276,152 +304,6 @@ def record_unconfirmed(*, deployment_id: int, detail: str, now: datetime | None 
         now=now,
         version=deployment.version.number,
         detail=detail,
+        **step_told(deployment),
     )
-
-
-def why_not_settle(deployment: Deployment, actor: Person, now: datetime) -> tuple[str, str] | None:
-    """(code, sentence) why this person may not settle what is unconfirmed; None when they may.
-
-    Those who may decide the promotion; where the policy asked for nobody, those who may close the target.
-    """
-    case = case_of(deployment.promotion)
-    why_not = why_not_counting(case, actor, now, lent=False)
-    if why_not and why_not[0] == "not_in_team" and case.automatic:
-        return None if may_restrict(actor, [deployment.target]) else why_not
-    return why_not
-
-
-@transaction.atomic
-def call_off(
-    *, actor: Person, via: str, deployment_id: int, reason: str, now: datetime | None = None
-) -> Deployment:
-    """Take an approval back that was not used yet: whoever asked, or whoever may decide here. Raises Refused
-    (``already_started``, ``may_not_cancel``, ``reason_missing``)."""
-    deployment = lock_deployment(deployment_id)
-    now = now or timezone.now()
-    if why_not := why_not_call_off(deployment, actor, now):
-        raise Refused(*why_not)
-    reason = clean_reason(reason)
-    if not reason:
-        raise Refused("reason_missing", "Say why: people have approved it.")
-    move_deployment(deployment, D.CANCELLED, detail=f"Called off: {reason}", finished_at=now)
-    record(
-        "deployment.called_off",
-        via=via,
-        actor=actor,
-        promotion=deployment.promotion,
-        now=now,
-        version=deployment.version.number,
-        reason=reason,
-    )
-    return deployment
-
-
-def why_not_call_off(
-    deployment: Deployment, actor: Person, now: datetime
-) -> tuple[str, str] | None:
-    """(code, sentence) why this person may not call it off; None when they may."""
-    if deployment.status != D.QUEUED or deployment.dispatches:
-        return "already_started", "It is too late: the deployment was begun."
-    asked = actor.pk == deployment.promotion.requester_id
-    if actor.is_active and (asked or why_not_settle(deployment, actor, now) is None):
-        return None
-    return (
-        "may_not_cancel",
-        "You may not, because only the one who asked and those who decide may call it off.",
-    )
-
-
-def _unconfirmed_or_refuse(
-    deployment: Deployment, actor: Person, reason: str, ask: str, now: datetime
-) -> str:
-    """Only who may decide here settles what is unconfirmed, and says how they know; the reason, cleaned."""
-    if deployment.status != D.UNCONFIRMED:
-        raise Refused(
-            "not_unconfirmed", "There is nothing to settle: the deployment is not unconfirmed."
-        )
-    not_counting = why_not_settle(deployment, actor, now)
-    if not_counting is not None:
-        raise Refused(*not_counting)
-    reason = clean_reason(reason)
-    if not reason:
-        raise Refused("reason_missing", ask)
-    return reason
-
-
-@transaction.atomic
-def look_again(
-    *, actor: Person, via: str, deployment_id: int, now: datetime | None = None
-) -> Deployment:
-    """Look an unconfirmed run up once more. Changes nothing but what is found. Raises Refused."""
-    deployment = lock_deployment(deployment_id)
-    now = now or timezone.now()
-    if deployment.status != D.UNCONFIRMED:
-        raise Refused("not_unconfirmed", "There is nothing to look for any more.")
-    if not actor.is_active:
-        raise Refused("inactive", "You may not, because your account is not active.")
-    enqueue(
-        EffectKind.LOOK_UP,
-        deployment.promotion,
-        key=f"look:{now.timestamp():.0f}",
-        now=now,
-        payload={"deployment": deployment.pk, "again_after": 0},
-    )
-    return deployment
-
-
-@transaction.atomic
-def dispatch_again(
-    *, actor: Person, via: str, deployment_id: int, reason: str, now: datetime | None = None
-) -> Deployment:
-    """A person who may decide here vouches that no run was started: dispatch once more.
-
-    The facts are checked against the seal again, and the run is looked up once more before the POST.
-    Raises Refused.
-    """
-    deployment = lock_deployment(deployment_id)
-    now = now or timezone.now()
-    ask = "Say how you know that no run was started."
-    reason = _unconfirmed_or_refuse(deployment, actor, reason, ask, now)
-    record(
-        "deployment.dispatched_again",
-        via=via,
-        actor=actor,
-        promotion=deployment.promotion,
-        now=now,
-        version=deployment.version.number,
-        reason=reason,
-    )
-    enqueue(
-        EffectKind.LOOK_UP,
-        deployment.promotion,
-        key=f"again:{deployment.dispatches}",
-        now=now,
-        payload={"deployment": deployment.pk, "again_after": deployment.dispatches},
-    )
-    return deployment
-
-
-@transaction.atomic
-def give_up(
-    *, actor: Person, via: str, deployment_id: int, reason: str, now: datetime | None = None
-) -> Deployment:
-    """A person who may decide here settles that an unconfirmed deployment came to nothing.
-
-    The target is free for the next grant. Raises Refused.
-    """
-    deployment = lock_deployment(deployment_id)
-    now = now or timezone.now()
-    ask = "Say how you know that nothing was deployed."
-    reason = _unconfirmed_or_refuse(deployment, actor, reason, ask, now)
-    move_deployment(deployment, D.CANCELLED, detail=f"Given up: {reason}", finished_at=now)
-    record(
-        "deployment.given_up",
-        via=via,
-        actor=actor,
-        promotion=deployment.promotion,
-        now=now,
-        version=deployment.version.number,
-        reason=reason,
-    )
-    return deployment
+    tell_of_failure(deployment, detail, now)

@@ -11,7 +11,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from approvals.gates import as_data
-from approvals.models import Promotion, Target
+from approvals.models import ModelVersion, Promotion, Target
 from approvals.rules import Policy
 from approvals.seals import differences
 from approvals.seals import seal as seal_of
@@ -19,6 +19,7 @@ from approvals.services.automatic import approve_automatically
 from approvals.services.cases import situation_of
 from approvals.services.history import record
 from approvals.services.locks import lock_promotion
+from approvals.services.queueing import replaced_by
 from approvals.states import DeploymentStatus, Via
 from approvals.wording import listed
 
@@ -41,14 +42,21 @@ class ObservedFacts:
     signature: Mapping[str, Any] | None = None
 
 
-def compose(promotion: Promotion, target: Target, observed: ObservedFacts) -> dict[str, Any]:
-    """The facts that people approve: those observed outside and those of our own rows."""
+def compose(
+    promotion: Promotion,
+    target: Target,
+    observed: ObservedFacts,
+    replaces: ModelVersion | None,
+) -> dict[str, Any]:
+    """The facts that people approve: those observed outside and those of our own rows. ``replaces`` is what will
+    be live when its turn comes (``services.queueing``)."""
     policy = Policy.from_data(promotion.policy)
     rollback = promotion.is_rollback
     gates = [as_data(gate) for gate in policy.gates_for(rollback=rollback)]
     terms = policy.terms(
-        situation_of(promotion.version, target, observed.metrics), rollback=rollback
+        situation_of(promotion.version, target, observed.metrics, live=replaces), rollback=rollback
     )
+    strategy = {} if rollback or promotion.retroactive else target.strategy
     return {
         "kind": promotion.kind,
         "version": dict(observed.version),
@@ -57,7 +65,7 @@ def compose(promotion: Promotion, target: Target, observed: ObservedFacts) -> di
             "model": target.model.name,
             "environment": target.environment.name,
             "alias": target.alias,
-            "replaces": str(target.live_version.number) if target.live_version else "",
+            "replaces": str(replaces.number) if replaces else "",
         },
         "workflow": {
             "repository": target.model.repository,
@@ -73,6 +81,8 @@ def compose(promotion: Promotion, target: Target, observed: ObservedFacts) -> di
             **({"gates": gates} if gates else {}),
             **({} if policy.trainer_may_approve else {"trainer_may_approve": False}),
         },
+        **({"strategy": dict(strategy)} if strategy else {}),
+        **({"retroactive": True} if promotion.retroactive else {}),
     }
 
 
@@ -122,14 +132,15 @@ def record_facts(
         promotion.version.signature = dict(observed.signature)
         promotion.version.save(update_fields=["signature"])
     target = promotion.target
-    facts = compose(promotion, target, observed)
+    replaces = replaced_by(promotion)
+    facts = compose(promotion, target, observed, replaces)
     new_seal = seal_of(facts)
     problem = problem_with(promotion, observed)
     if new_seal == promotion.seal and problem == promotion.problem:
         return promotion
     before, old_seal, old_problem = promotion.facts, promotion.seal, promotion.problem
     promotion.facts, promotion.seal, promotion.problem = facts, new_seal, problem
-    promotion.replaces = target.live_version
+    promotion.replaces = replaces
     promotion.sealed_at = now
     promotion.save(update_fields=["facts", "seal", "problem", "replaces", "sealed_at"])
     version = promotion.version

@@ -19,14 +19,17 @@ _CHAIN_LOCK = 0x436F756E
 
 LANES = {
     EffectKind.GATHER_FACTS: "facts:{promotion}",
-    # Grants of one target are dispatched in the order in which they were given.
-    EffectKind.DISPATCH: "dispatch:{target}",
+    # Who goes first at a target is the queue's business (services.queueing), not the outbox's.
+    EffectKind.DISPATCH: "dispatch:{promotion}",
     # Not behind the grants that wait for this very deployment to be settled.
     EffectKind.LOOK_UP: "look-up:{promotion}",
     EffectKind.SET_ALIAS: "alias:{target}",
     EffectKind.ANNOUNCE: "announce:{promotion}",
     # Behind the message itself, below which it is written.
     EffectKind.NOTIFY: "announce:{promotion}",
+    EffectKind.ALERT: "alert:{target}",
+    EffectKind.MAIL: "mail:{target}",
+    EffectKind.ANSWER_GATE: "gate:{key}",
 }
 
 
@@ -86,22 +89,25 @@ def record(
 
 def enqueue(
     kind: EffectKind,
-    promotion: Promotion,
+    promotion: Promotion | None,
     *,
     key: str,
     now: datetime,
     payload: dict[str, Any] | None = None,
+    target: Target | None = None,
 ) -> None:
-    """Put an effect into the outbox, once per ``kind``, promotion and ``key``; wake a worker on commit."""
-    lane = LANES[kind].format(promotion=promotion.pk, target=promotion.target_id)
-    if kind == EffectKind.DISPATCH and promotion.run_at and promotion.run_at > now:
-        # What waits for its own time must not hold up what is to go before it.
-        lane = f"{lane}:{promotion.pk}"
+    """Put an effect into the outbox, once per ``kind``, promotion (else target) and ``key``; wake a worker on
+    commit."""
+    target_id = promotion.target_id if promotion else target.pk if target else None
+    about = promotion.pk if promotion else f"target-{target_id}" if target_id else "all"
     effect = Effect(
-        dedupe_key=f"{kind}:{promotion.pk}:{key}",
+        dedupe_key=f"{kind}:{about}:{key}",
         kind=kind,
-        lane=lane,
+        lane=LANES[kind].format(
+            promotion=promotion.pk if promotion else "", target=target_id, key=key
+        ),
         promotion=promotion,
+        target_id=target_id,
         payload=payload or {},
         created_at=now,
         due_at=now,

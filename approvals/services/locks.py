@@ -68,7 +68,7 @@ def lock_deployment(deployment_id: int) -> Deployment:
     if promotion_id is None:
         raise Refused("unknown_deployment", f"There is no deployment {deployment_id}.")
     promotion = lock_promotion(promotion_id)
-    deployment = Deployment.objects.select_related("version", "previous", "workflow_run").get(
+    deployment = Deployment.objects.select_related("version", "previous", "step__workflow_run").get(
         pk=deployment_id
     )
     deployment.promotion, deployment.target = promotion, promotion.target

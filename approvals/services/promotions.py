@@ -22,6 +22,7 @@ from approvals.services.cases import (
 )
 from approvals.services.history import enqueue, record
 from approvals.services.locks import lock_deployment, lock_promotion, lock_target
+from approvals.services.queueing import replaced_by_next
 from approvals.services.refusal import Refused, clean_reason
 from approvals.services.settle import close_deployment, settle
 from approvals.services.voters import everybody_for, still_able, stuck_rows
@@ -96,6 +97,7 @@ def _request(
         settle(
             older, PromotionStatus.SUPERSEDED, now=now, reason=f"{version} was asked for instead."
         )
+    replaces = replaced_by_next(target, rollback=kind == PromotionKind.ROLLBACK, now=now)
     promotion = Promotion.objects.create(
         target=target,
         version=version,
@@ -105,7 +107,7 @@ def _request(
         reason=reason,
         requested_at=now,
         expires_at=now + timedelta(seconds=policy.expires_after),
-        replaces=target.live_version,
+        replaces=replaces,
         policy=target.policy,
     )
     if older is not None:
@@ -130,7 +132,7 @@ def _request(
         now=now,
         kind=kind.value,
         version=version.number,
-        replaces=target.live_version.number if target.live_version else None,
+        replaces=replaces.number if replaces else None,
         reason=reason,
     )
     enqueue(EffectKind.GATHER_FACTS, promotion, key="request", now=now)
@@ -201,7 +203,10 @@ def _refuse_what_nobody_could_approve(
     now: datetime,
 ) -> None:
     """A quorum that the people of today cannot fill without the requester would wait for ever."""
-    requirements = policy.terms(situation_of(version, target), rollback=rollback).requirements
+    requirements = policy.terms(
+        situation_of(version, target, live=replaced_by_next(target, rollback=rollback, now=now)),
+        rollback=rollback,
+    ).requirements
     case = Case(
         requirements,
         actor.pk,
@@ -340,14 +345,14 @@ def close_overdue(*, now: datetime | None = None) -> int:
             closed += 1
     lapsed = Deployment.objects.filter(
         status=DeploymentStatus.QUEUED,
-        dispatches=0,
+        step__dispatches=0,
         promotion__grant_lapses_at__lte=moment,
     )
     for deployment_id in list(lapsed.values_list("pk", flat=True)):
         with transaction.atomic():
             deployment = lock_deployment(deployment_id)
             lapses_at = deployment.promotion.grant_lapses_at
-            if deployment.status != DeploymentStatus.QUEUED or deployment.dispatches:
+            if deployment.status != DeploymentStatus.QUEUED or deployment.has_begun:
                 continue
             if lapses_at is None or lapses_at > moment:  # moved to a later time meanwhile
                 continue

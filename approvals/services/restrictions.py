@@ -51,11 +51,8 @@ def resume(
 
 
 def hold_after_rollback(deployment: Deployment, now: datetime) -> None:
-    """A rollback went live: automation must not undo it. The target must be locked; one hold is enough, and none
-    is needed where people are asked anyway."""
+    """A rollback went live: automation must not undo it. The target must be locked; one hold is enough."""
     target, asked_by = deployment.target, deployment.promotion.requester
-    if not target.policy.get("automatic"):
-        return
     reason = f"Rolled back to {deployment.version}."
     held, is_new = Restriction.objects.get_or_create(
         kind=RestrictionKind.HOLD,

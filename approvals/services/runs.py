@@ -5,23 +5,23 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
 
-from approvals.models import Deployment, Promotion, WorkflowRun
+from approvals.models import Deployment, Promotion, Step, WorkflowRun
 from approvals.models.outbox import EffectKind
 from approvals.services.delivery import started
 from approvals.services.history import enqueue
 from approvals.services.locks import lock_deployment
-from approvals.services.restrictions import hold_after_rollback
-from approvals.services.settle import close_deployment
-from approvals.states import DeploymentStatus, PromotionStatus, Via, WorkflowKind
+from approvals.services.rollouts import step_failed, step_succeeded
+from approvals.states import DeploymentStatus, PromotionStatus, StepOutcome, WorkflowKind
 
 D = DeploymentStatus
-TOKEN = re.compile(r"\[(cs-[0-9a-f]{12})\]")
+# A promotion's token, with the number of the step from the second on.
+TOKEN = re.compile(r"\[(cs-[0-9a-f]{12}(?:-[0-9]{1,4})?)\]")
 
 # GitHub's statuses in the order in which a run walks through them (FACTS: run status).
 RANK = {
@@ -66,6 +66,8 @@ def record_run(*, facts: RunFacts, now: datetime | None = None) -> WorkflowRun:
     deployment_id = _deployment_of(facts)
     deployment = lock_deployment(deployment_id) if deployment_id else None
     values = {name: value for name, value in vars(facts).items() if name not in _IDENTITY}
+    if facts.status == "in_progress":
+        values["began"] = True
     run, created = WorkflowRun.objects.select_for_update().get_or_create(
         repository=facts.repository, run_id=facts.run_id, defaults=values
     )
@@ -76,6 +78,7 @@ def record_run(*, facts: RunFacts, now: datetime | None = None) -> WorkflowRun:
         if moved:
             if facts.attempt > run.attempt:
                 values["steps"] = []
+                values.setdefault("began", False)
             for name, value in values.items():
                 setattr(run, name, value)
             run.save(update_fields=list(values))
@@ -101,87 +104,108 @@ _IDENTITY = {"repository", "run_id"}
 
 
 def _deployment_of(facts: RunFacts) -> int | None:
-    """The deployment that this run delivers: by the id we were given, else by the token in its title."""
+    """The deployment whose step this run delivers: by the id we were given, else by the token in its title."""
     if facts.kind != WorkflowKind.DEPLOY:
         return None
-    here = Deployment.objects.filter(
-        target__model__repository=facts.repository, target__workflow=facts.workflow
+    here = Step.objects.filter(
+        deployment__target__model__repository=facts.repository,
+        deployment__target__workflow=facts.workflow,
     )
-    known = here.filter(run_id=facts.run_id).values_list("pk", flat=True).first()
+    known = here.filter(run_id=facts.run_id).values_list("deployment", flat=True).first()
     if known is not None:
         return known
     token = TOKEN.search(facts.title)
     if token is None:
         return None
     waiting = here.filter(
-        promotion__token=token[1], run_id=None, status__in=[D.DISPATCHING, D.UNCONFIRMED]
+        token=token[1], run_id=None, deployment__status__in=[D.DISPATCHING, D.UNCONFIRMED]
     )
-    return waiting.values_list("pk", flat=True).first()
+    return waiting.values_list("deployment", flat=True).first()
 
 
 def _advance(deployment: Deployment, run: WorkflowRun, now: datetime) -> None:
-    if deployment.run_id not in {None, run.run_id}:
+    """Move the step in hand by this run; a run of an earlier step, or one that is done with, moves nothing."""
+    step = deployment.step
+    if step is None or step.outcome:
+        return
+    token = TOKEN.search(run.title)
+    if step.run_id != run.run_id and (step.run_id or not token or token[1] != step.token):
         return
     started(deployment, run_id=run.run_id, url=run.url, now=now)
-    if deployment.workflow_run_id != run.pk:
-        deployment.workflow_run = run
-        deployment.save(update_fields=["workflow_run"])
-    if deployment.status != D.RUNNING or not run.is_completed:
+    if step.workflow_run_id != run.pk:
+        step.workflow_run = run
+        step.save(update_fields=["workflow_run"])
+    if deployment.status != D.RUNNING:
+        return
+    if not run.is_completed:
+        note_waiting(deployment, waits_at_github(run, now))
         return
     if run.conclusion == "success":
-        _succeed(deployment, run, now)
+        step_succeeded(deployment, run, now)
         return
     cancelled = run.conclusion == "cancelled"
-    close_deployment(
+    step_failed(
         deployment,
-        D.CANCELLED if cancelled else D.FAILED,
-        via=Via.GITHUB,
         kind="deployment.cancelled" if cancelled else "deployment.failed",
-        detail="The workflow run was cancelled on GitHub."
-        if cancelled
-        else f"The workflow run ended with {run.conclusion or 'no conclusion'}.",
+        detail=how_it_ended(run),
         now=now,
+        outcome=StepOutcome.CANCELLED if cancelled else StepOutcome.FAILED,
+        attempt=run.attempt,
         run_id=run.run_id,
         url=run.url,
         conclusion=run.conclusion,
     )
 
 
-def _succeed(deployment: Deployment, run: WorkflowRun, now: datetime) -> None:
-    target, promotion = deployment.target, deployment.promotion
-    former = target.live_version
-    close_deployment(
-        deployment,
-        D.SUCCEEDED,
-        via=Via.GITHUB,
-        kind="deployment.succeeded",
-        detail=f"{deployment.version} went live in {target.environment.name}.",
-        now=now,
-        run_id=run.run_id,
-        url=run.url,
-        former=former.number if former else None,
-    )
-    replaced = target.live_deployment
-    target.live_version = deployment.version
-    target.live_since = now
-    target.live_deployment = deployment
-    target.save(update_fields=["live_version", "live_since", "live_deployment"])
-    if promotion.is_rollback:
-        hold_after_rollback(deployment, now)
-    if replaced is not None:
-        # Its message must not go on saying that it is live.
-        enqueue(EffectKind.ANNOUNCE, replaced.promotion, key=f"replaced:{deployment.pk}", now=now)
-    if target.alias:
-        enqueue(
-            EffectKind.SET_ALIAS,
-            promotion,
-            key=str(deployment.pk),
-            now=now,
-            payload={"deployment": deployment.pk},
+def how_it_ended(run: WorkflowRun) -> str:
+    """A run that did not succeed, in one sentence. GitHub does not say who cancelled a run; one that never began
+    was most likely cancelled by its concurrency group, where a newer run cancels the pending one."""
+    if run.conclusion == "cancelled":
+        if run.began:
+            return "The workflow run was cancelled on GitHub."
+        return (
+            "The workflow run was cancelled on GitHub, as far as was seen before it began: by hand, or by a newer "
+            "run of its concurrency group (set `queue: max` there)."
         )
-    # What others asked to replace is no longer what is live: their facts are gathered again.
-    for other in Promotion.objects.filter(target=target, status=PromotionStatus.PENDING):
-        enqueue(EffectKind.GATHER_FACTS, other, key=f"after:{deployment.pk}", now=now)
+    sentences = {
+        "timed_out": "The workflow run took longer than GitHub allows it.",
+        "action_required": "GitHub asks for an action before the workflow run may go on, and ended it.",
+        "startup_failure": "GitHub could not start the workflow run: its file has an error.",
+        "stale": "GitHub gave the workflow run up after 14 days without progress.",
+        "skipped": "Every job of the workflow run was skipped, so nothing was deployed.",
+        "neutral": "The workflow run ended neither well nor badly, which does not count as success.",
+    }
+    return sentences.get(
+        run.conclusion, f"The workflow run ended with {run.conclusion or 'no conclusion'}."
+    )
+
+
+# A hosted runner is there within seconds; after this a person should know that none is.
+NO_RUNNER_AFTER = timedelta(minutes=5)
+
+
+def waits_at_github(run: WorkflowRun, now: datetime) -> str:
+    """What a run that has not ended waits for at GitHub, in one sentence; empty while it works."""
+    if run.status == "waiting":
+        return (
+            "The workflow run waits at GitHub for the reviewers or the rules of its environment; let it go "
+            "on there."
+        )
+    if run.status == "pending":
+        return "The workflow run waits at GitHub for another run of its concurrency group."
+    if run.status in {"requested", "queued"} and now - run.created_at > NO_RUNNER_AFTER:
+        minutes = int((now - run.created_at).total_seconds() // 60)
+        return f"GitHub has not started the workflow run for {minutes} minutes: no runner has taken it."
+    return ""
+
+
+def note_waiting(deployment: Deployment, sentence: str) -> None:
+    """Say on page and in the message what the run waits for. The target must be locked."""
+    if deployment.detail != sentence:
+        deployment.detail = sentence
+        deployment.save(update_fields=["detail"])
+        key = f"waits:{deployment.step_id}:{len(sentence)}"
+        enqueue(EffectKind.ANNOUNCE, deployment.promotion, key=key, now=timezone.now())
 
 
 @transaction.atomic

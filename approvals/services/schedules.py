@@ -98,7 +98,7 @@ def _refuse_late(promotion: Promotion, now: datetime) -> None:
             "already_decided", f"It is too late: this was {promotion.get_status_display().lower()}."
         )
     deployment = promotion.deployment
-    if deployment.status != DeploymentStatus.QUEUED or deployment.dispatches:
+    if deployment.status != DeploymentStatus.QUEUED or deployment.has_begun:
         raise Refused("already_started", "It is too late: the deployment was begun.")
     lapsed = promotion.grant_lapses_at
     if lapsed is not None and lapsed <= now:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
-from approvals.models import Deployment, Person, Promotion
+from approvals.models import Deployment, Person, Promotion, Step
 from approvals.models.outbox import EffectKind
+from approvals.rollouts import Strategy
 from approvals.rules import Policy
 from approvals.services.history import enqueue, record
 from approvals.services.judging import Judgement
+from approvals.services.queueing import queue_changed
 from approvals.states import DeploymentStatus, PromotionStatus, may_become
 
 
@@ -59,13 +61,7 @@ def grant(
     settle(promotion, PromotionStatus.APPROVED, now=now, reason=overriding)
     promotion.grant_lapses_at = lapses_at(promotion, now)
     promotion.save(update_fields=["grant_lapses_at"])
-    deployment = Deployment.objects.create(
-        promotion=promotion,
-        target=promotion.target,
-        version=promotion.version,
-        previous=promotion.target.live_version,
-        created_at=now,
-    )
+    deployment = _queued(promotion, now)
     how: dict[str, Any] = {} if actor else {"automatic": True}
     if overriding:
         how["override"] = True
@@ -79,7 +75,37 @@ def grant(
         seal=promotion.seal,
         **how,
     )
-    enqueue(EffectKind.DISPATCH, promotion, key="1", now=now, payload={"deployment": deployment.pk})
+    enqueue(
+        EffectKind.DISPATCH,
+        promotion,
+        key="1",
+        now=now,
+        payload={"deployment": deployment.pk, "step": 1},
+    )
+    queue_changed(promotion.target, f"granted:{deployment.pk}", now)
+    return deployment
+
+
+def _queued(promotion: Promotion, now: datetime) -> Deployment:
+    """The deployment with its first step, last in the target's queue."""
+    strategy = promotion.facts.get("strategy") or {}
+    deployment = Deployment.objects.create(
+        promotion=promotion,
+        target=promotion.target,
+        version=promotion.version,
+        previous=promotion.target.live_version,
+        strategy=strategy,
+        place=int(now.timestamp() * 1000),
+        created_at=now,
+    )
+    deployment.step = Step.objects.create(
+        deployment=deployment,
+        ordinal=1,
+        index=0,
+        percent=Strategy.from_data(strategy).steps[0].percent,
+        token=promotion.token,
+    )
+    deployment.save(update_fields=["step"])
     return deployment
 
 
@@ -120,3 +146,4 @@ def close_deployment(
         detail=detail,
         **data,
     )
+    queue_changed(deployment.target, f"ended:{deployment.pk}", now)

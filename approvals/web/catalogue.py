@@ -16,6 +16,7 @@ from approvals.models import ModelVersion, RegisteredModel, Target
 from approvals.selectors import catalogue, policies
 from approvals.selectors.standing import standings, with_everything
 from approvals.services import Refused, request_promotion, request_rollback
+from approvals.services.queueing import open_here
 from approvals.services.restrictions import may_restrict
 from approvals.states import PromotionKind, Via
 from approvals.web.pages import number_in, person_of
@@ -163,7 +164,7 @@ def rollback(request: HttpRequest, pk: int) -> HttpResponse:
     target = get_object_or_404(
         Target.objects.select_related(
             "model", "environment", "live_version__model", "live_deployment__previous"
-        ),
+        ).prefetch_related(open_here()),
         pk=pk,
     )
     choices = catalogue.rollback_choices(person_of(request), target)

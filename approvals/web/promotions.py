@@ -27,7 +27,8 @@ from approvals.selectors.catalogue import (
 )
 from approvals.services import Refused
 from approvals.services.cases import case_of, why_not_counting
-from approvals.services.delivery import why_not_call_off, why_not_settle
+from approvals.services.interventions import why_not_call_off
+from approvals.services.queueing import why_not_settle
 from approvals.services.schedules import next_window, why_no_schedule
 from approvals.states import DeploymentStatus, PromotionKind, Verdict, Via
 from approvals.web.live import live_page
@@ -83,7 +84,7 @@ def _context(request: HttpRequest, shown: Promotion) -> dict[str, Any]:
         "target": shown.target,
         "model": shown.target.model,
         "deployment": deployment,
-        "started": bool(deployment and deployment.dispatches),
+        "started": bool(deployment and deployment.has_begun),
         "zones": _zones(shown),
         "explanation": explanation,
         "gathering": gathering,

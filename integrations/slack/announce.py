@@ -29,7 +29,7 @@ def deliver(promotion_id: int, *, attempts: int) -> None:
         "version__model",
         "replaces",
         "requester",
-        "deployment__workflow_run",
+        "deployment__step__workflow_run",
         "deployment__previous",
     ).get(pk=promotion_id)
     channel = promotion.target.channel

@@ -137,7 +137,7 @@ def decided() -> tuple[Any, ...]:
     return (
         list(Promotion.objects.order_by("pk").values_list("pk", "status", "seal", "decided_at")),
         list(Review.objects.order_by("pk").values_list("pk", "verdict", "voided_at")),
-        list(Deployment.objects.order_by("pk").values_list("pk", "status", "workflow_run")),
+        list(Deployment.objects.order_by("pk").values_list("pk", "status", "step__workflow_run")),
         sorted(Effect.objects.exclude(kind=EffectKind.ANNOUNCE).values_list("pk", flat=True)),
         list(Event.objects.order_by("pk").values_list("pk", flat=True)),
     )

@@ -131,7 +131,7 @@ class TestAutomatic:
         assert services.approve_due() == 1
         assert again(promotion).status == S.APPROVED
 
-    def test_where_people_are_asked_there_is_no_hold(self, world: World) -> None:
+    def test_where_people_are_asked_there_is_a_hold_too(self, world: World) -> None:
         world.make_live(world.version(1))
         world.make_live(world.version(2))
         rollback = services.request_rollback(
@@ -142,7 +142,8 @@ class TestAutomatic:
             reason="Worse in the afternoon.",
         )
         world.deploy(world.approve(world.seal(rollback)), 4242)
-        assert not Restriction.objects.exists()
+        held = Restriction.objects.get(kind=RestrictionKind.HOLD)
+        assert (held.target, held.reason) == (world.target(), "Rolled back to fraud-detector v1.")
 
     def test_a_hold_does_not_stop_people(self, world: World) -> None:
         Restriction.objects.create(

@@ -11,7 +11,7 @@ from django.utils import timezone
 from pytest_django.fixtures import Settings
 
 from approvals import services
-from approvals.models import Deployment, Effect, Event, ModelVersion, Person, Promotion
+from approvals.models import Deployment, Effect, Event, ModelVersion, Person, Promotion, Step
 from approvals.models.outbox import EffectKind
 from approvals.states import DeploymentStatus, PromotionStatus, Via
 from integrations import polls
@@ -376,7 +376,8 @@ def test_a_database_restored_from_a_backup_fires_nothing_twice(
     deployment = approved(committed_world, version)
     deliver()
     run_id = again(deployment).run_id
-    Deployment.objects.update(status="queued", dispatches=0, run_id=None, run_url="")
+    Deployment.objects.update(status="queued")
+    Step.objects.update(dispatches=0, run_id=None, run_url="")
     Promotion.objects.update(grant_spent_at=None)
     Effect.objects.filter(kind=EffectKind.DISPATCH).update(status="waiting")
     deliver()
@@ -396,7 +397,9 @@ def test_waiting_for_another_deployment_never_gives_up(
         deliver()
     effect = Effect.objects.get(kind=EffectKind.DISPATCH, promotion=promotion)
     assert effect.attempts == 0
-    assert again(second).detail == f"Waiting for the deployment of promotion {first.promotion_id}."
+    assert again(second).detail == (
+        f"Waiting for the deployment of promotion {first.promotion_id} (fraud-detector v1)."
+    )
 
 
 def test_as_a_github_app(

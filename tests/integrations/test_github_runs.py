@@ -34,7 +34,9 @@ def dispatching(world: World) -> Deployment:
 
 
 def again(deployment: Deployment) -> Deployment:
-    return Deployment.objects.select_related("promotion", "workflow_run").get(pk=deployment.pk)
+    return Deployment.objects.select_related("promotion", "step__workflow_run").get(
+        pk=deployment.pk
+    )
 
 
 def test_a_run_with_the_token_settles_a_lost_answer(world: World) -> None:

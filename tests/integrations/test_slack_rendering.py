@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from approvals import services
 from approvals.gates import MetricLimit, as_data
-from approvals.models import Deployment, Membership, ModelVersion, Person, Promotion, Team
+from approvals.models import Deployment, Membership, ModelVersion, Person, Promotion, Step, Team
 from approvals.states import PromotionStatus, Via
 from integrations.models import SlackIdentity
 from integrations.slack import modals
@@ -54,9 +54,16 @@ def test_every_state(world: World, state: tuple[str, str | None], metrics: int) 
             previous=world.version(1),
             status=delivery,
             detail=LONG,
-            run_url="https://github.example/" + "x" * 400,
             created_at=now,
         )
+        deployment.step = Step.objects.create(
+            deployment=deployment,
+            ordinal=1,
+            index=0,
+            token=promotion.token,
+            run_url="https://github.example/" + "x" * 400,
+        )
+        deployment.save()
         promotion.target.live_deployment = deployment
         promotion.target.save()
     content = check(promotion)

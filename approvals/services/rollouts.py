@@ -1,0 +1,440 @@
+"""Walks a rollout from step to step: wait, judge, advance, pause, or go back to the former version.
+
+Each step is a dispatch of its own (``services.delivery``). A deployment all at once has one step and never waits.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+
+from approvals.models import Deployment, Person, Step, WorkflowRun
+from approvals.models.outbox import EffectKind
+from approvals.rollouts import FAIL, INCONCLUSIVE, PASS, PlanStep, Strategy
+from approvals.services.history import enqueue, record
+from approvals.services.live import went_live
+from approvals.services.locks import lock_deployment
+from approvals.services.queueing import why_not_settle
+from approvals.services.refusal import Refused, clean_reason
+from approvals.services.settle import close_deployment, move_deployment
+from approvals.services.telling import concerned, tell, tell_of_failure
+from approvals.states import DeploymentStatus, StepOutcome, Via
+from approvals.wording import listed
+
+D = DeploymentStatus
+
+
+def plan_of(deployment: Deployment) -> Strategy:
+    """The approved rollout. Raises ValueError, KeyError or TypeError for spoilt data."""
+    return Strategy.from_data(deployment.strategy)
+
+
+def planned_step(deployment: Deployment) -> PlanStep | None:
+    """What the strategy says of the step in hand; None for the way back."""
+    step = deployment.step
+    if step is None or step.index is None:
+        return None
+    return plan_of(deployment).steps[step.index]
+
+
+def step_told(deployment: Deployment) -> dict[str, Any]:
+    """What events say of the step in hand; nothing where everything goes at once."""
+    step = deployment.step
+    if step is None or not deployment.strategy:
+        return {}
+    return {"step": step.ordinal, "percent": step.percent, "goes_back": step.goes_back}
+
+
+def _end_step(
+    deployment: Deployment, outcome: StepOutcome, detail: str, now: datetime, attempt: int = 0
+) -> Step:
+    step = deployment.step
+    if step is None:
+        raise RuntimeError(f"{deployment} has no step to end.")
+    step.outcome, step.detail, step.finished_at, step.attempt = outcome, detail, now, attempt
+    step.save(update_fields=["outcome", "detail", "finished_at", "attempt"])
+    return step
+
+
+def step_succeeded(deployment: Deployment, run: WorkflowRun, now: datetime) -> None:
+    """The run of the step in hand came to a good end. The target must be locked."""
+    step = _end_step(deployment, StepOutcome.SUCCEEDED, "", now, run.attempt)
+    deployment.percent = step.percent
+    deployment.save(update_fields=["percent"])
+    if step.goes_back:
+        _gone_back(deployment, now)
+    elif step.index is not None and step.index + 1 == len(plan_of(deployment).steps):
+        went_live(deployment, now, run_id=run.run_id, url=run.url)
+    else:
+        _between(deployment, now)
+
+
+def _between(deployment: Deployment, now: datetime) -> None:
+    """A step is done and another follows: wait for what the strategy says."""
+    plan = planned_step(deployment)
+    if plan is None:
+        raise RuntimeError(f"{deployment} is between no steps.")
+    until = now + timedelta(seconds=plan.wait)
+    sentence = f"{deployment.version} {_serves(deployment)}."
+    move_deployment(deployment, D.WAITING, detail=sentence, waits_until=until)
+    record(
+        "deployment.step_succeeded",
+        via=Via.GITHUB,
+        promotion=deployment.promotion,
+        now=now,
+        version=deployment.version.number,
+        detail=sentence,
+        **step_told(deployment),
+    )
+    tell(deployment, sentence, key=f"step:{deployment.step_id}", now=now)
+    if deployment.aborting:
+        _start_way_back(deployment, now)
+    else:
+        go_on_if_due(deployment, now)
+
+
+def _serves(deployment: Deployment) -> str:
+    if deployment.percent:
+        return f"serves {deployment.percent} % in {deployment.target.environment}"
+    kind = plan_of(deployment).kind
+    beside = "gets a copy of the requests" if kind == "shadow" else "stands beside"
+    return f"{beside} in {deployment.target.environment} and serves nobody yet"
+
+
+def step_failed(
+    deployment: Deployment,
+    *,
+    detail: str,
+    kind: str,
+    now: datetime,
+    outcome: StepOutcome = StepOutcome.FAILED,
+    attempt: int = 0,
+    **data: Any,
+) -> None:
+    """The step in hand came to nothing: the deployment ends, or, where earlier steps are in service, goes back; a
+    way back that failed waits for a person. The target must be locked; an empty ``kind`` is recorded already."""
+    step = _end_step(deployment, outcome, detail, now, attempt)
+    told = {"detail": detail, **data, **step_told(deployment)}
+    if step.ordinal == 1:
+        status = D.CANCELLED if outcome == StepOutcome.CANCELLED else D.FAILED
+        close_deployment(
+            deployment, status, via=Via.GITHUB, kind=kind, detail=detail, now=now, **data
+        )
+    elif step.goes_back:
+        if kind:
+            _record_failed_step(deployment, kind, now, told)
+        question = (
+            f"Going back failed: {detail} Start it once more, or settle by hand what is served."
+        )
+        move_deployment(deployment, D.WAITING, detail=question, paused=question)
+    else:
+        if kind:
+            _record_failed_step(deployment, kind, now, told)
+        go_back(deployment, detail, now, ends_as=outcome, told=True)
+    tell_of_failure(deployment, detail, now)
+
+
+def _record_failed_step(
+    deployment: Deployment, kind: str, now: datetime, told: dict[str, Any]
+) -> None:
+    record(
+        kind,
+        via=Via.GITHUB,
+        promotion=deployment.promotion,
+        now=now,
+        version=deployment.version.number,
+        **told,
+    )
+
+
+def go_back(
+    deployment: Deployment,
+    reason: str,
+    now: datetime,
+    *,
+    ends_as: StepOutcome,
+    actor: Person | None = None,
+    via: str = Via.SYSTEM,
+    told: bool = False,
+) -> None:
+    """Return to the former version: at once between steps, else when the run in hand has ended. The target must be
+    locked and the deployment begun."""
+    deployment.aborting, deployment.ends_as = reason, ends_as
+    deployment.paused, deployment.waits_until = "", None
+    deployment.save(update_fields=["aborting", "ends_as", "paused", "waits_until"])
+    record(
+        "deployment.aborting",
+        via=via,
+        actor=actor,
+        promotion=deployment.promotion,
+        now=now,
+        version=deployment.version.number,
+        reason=reason,
+        percent=deployment.percent,
+    )
+    step = deployment.step
+    if step is not None and step.outcome and deployment.status != D.WAITING:
+        move_deployment(deployment, D.WAITING, detail=f"Going back: {reason}")
+    if deployment.status == D.WAITING:
+        if step is not None and not step.outcome:
+            # The next step was decided and not yet begun: it is not begun any more.
+            _end_step(deployment, StepOutcome.CANCELLED, "Not begun: it goes back.", now)
+        _start_way_back(deployment, now)
+    if not told:
+        tell(
+            deployment,
+            f"{deployment.version} goes back: {reason}",
+            key=f"aborting:{deployment.step_id}",
+            now=now,
+            people=concerned(deployment),
+            loud=True,
+        )
+
+
+def _start_way_back(deployment: Deployment, now: datetime) -> None:
+    _next_step(deployment, None, 0, now)
+
+
+def _next_step(deployment: Deployment, index: int | None, percent: int, now: datetime) -> None:
+    ordinal = deployment.steps.count() + 1
+    deployment.step = Step.objects.create(
+        deployment=deployment,
+        ordinal=ordinal,
+        index=index,
+        percent=percent,
+        token=f"{deployment.promotion.token}-{ordinal}",
+    )
+    deployment.waits_until = None
+    deployment.save(update_fields=["step", "waits_until"])
+    enqueue(
+        EffectKind.DISPATCH,
+        deployment.promotion,
+        key=str(ordinal),
+        now=now,
+        payload={"deployment": deployment.pk, "step": ordinal},
+    )
+
+
+def _gone_back(deployment: Deployment, now: datetime) -> None:
+    reason = deployment.aborting
+    former = deployment.previous
+    serves = f"{former} serves everybody again" if former else "nothing is served"
+    status = D.CANCELLED if deployment.ends_as == StepOutcome.CANCELLED else D.FAILED
+    close_deployment(
+        deployment,
+        status,
+        via=Via.SYSTEM,
+        kind="deployment.gone_back",
+        detail=f"It went back, and {serves}. {reason}",
+        now=now,
+        reason=reason,
+        former=former.number if former else None,
+    )
+    tell_of_failure(deployment, deployment.detail, now)
+
+
+def go_on_if_due(deployment: Deployment, now: datetime) -> bool:
+    """Between steps: start the next one, pause or go back, as the strategy's wait and analysis say. The target
+    must be locked. Returns whether something was done."""
+    step, plan = deployment.step, planned_step(deployment)
+    if (
+        deployment.status != D.WAITING
+        or step is None
+        or plan is None
+        or step.outcome != StepOutcome.SUCCEEDED
+        or deployment.paused
+        or deployment.aborting
+    ):
+        return False
+    verdict, sentence = analyse(deployment, plan)
+    if verdict == FAIL:
+        go_back(deployment, f"The analysis failed: {sentence}", now, ends_as=StepOutcome.FAILED)
+        return True
+    if deployment.waits_until and deployment.waits_until > now:
+        return False
+    if verdict == INCONCLUSIVE:
+        _pause(deployment, f"The analysis says nothing: {sentence}", now)
+        return True
+    if plan.advance:
+        _pause(deployment, "A person decides whether it goes on.", now)
+        return True
+    _advance(deployment, now)
+    return True
+
+
+def analyse(deployment: Deployment, plan: PlanStep) -> tuple[str, str]:
+    """(verdict, sentence) over the signals that were observed since the step in hand succeeded.
+
+    One reading out of bounds fails; without any reading of a signal that is asked for nothing can be said.
+    """
+    step = deployment.step
+    since = step.finished_at if step else None
+    readings = deployment.readings.filter(observed_at__gte=since) if since else None
+    missing = []
+    for limit in plan.analysis:
+        values = (
+            list(readings.filter(name=limit.signal).values_list("value", flat=True))
+            if readings is not None
+            else []
+        )
+        bad = [value for value in values if limit.judge(value) != PASS]
+        if bad:
+            return FAIL, f"{limit.words} was asked, and it was {bad[0]}."
+        if not values:
+            missing.append(limit.signal)
+    if missing:
+        return INCONCLUSIVE, f"there was no reading of {listed(missing)}."
+    return PASS, ""
+
+
+def _pause(deployment: Deployment, why: str, now: datetime) -> None:
+    deployment.paused, deployment.detail = why, why
+    deployment.save(update_fields=["paused", "detail"])
+    record(
+        "deployment.paused",
+        via=Via.SYSTEM,
+        promotion=deployment.promotion,
+        now=now,
+        version=deployment.version.number,
+        reason=why,
+        **step_told(deployment),
+    )
+    tell(
+        deployment,
+        f"{deployment.version} {_serves(deployment)} and waits: {why}",
+        key=f"paused:{deployment.step_id}:{now.timestamp():.0f}",
+        now=now,
+        people=concerned(deployment),
+    )
+
+
+def pause_rollout(deployment: Deployment, why: str, now: datetime) -> bool:
+    """A signal asks that a person looks before the rollout goes on. The target must be locked. Returns whether it
+    was paused by this."""
+    step = deployment.step
+    rolling = deployment.status in {D.WAITING, D.DISPATCHING, D.RUNNING, D.UNCONFIRMED}
+    last = step is not None and step.percent == 100
+    if not rolling or not deployment.strategy or last or deployment.paused or deployment.aborting:
+        return False
+    _pause(deployment, why, now)
+    return True
+
+
+def _advance(deployment: Deployment, now: datetime) -> None:
+    step = deployment.step
+    if step is None or step.index is None:
+        raise RuntimeError(f"{deployment} has no step to advance from.")
+    index = step.index + 1
+    _next_step(deployment, index, plan_of(deployment).steps[index].percent, now)
+
+
+@transaction.atomic
+def advance(
+    *, actor: Person, via: str, deployment_id: int, reason: str = "", now: datetime | None = None
+) -> Deployment:
+    """Somebody who may decide lets a rollout go on: over a pause, an inconclusive analysis, or the rest of a wait.
+
+    Raises Refused (``nothing_to_advance``, or why they may not).
+    """
+    deployment = lock_deployment(deployment_id)
+    now = now or timezone.now()
+    step = deployment.step
+    between = (
+        deployment.status == D.WAITING
+        and step is not None
+        and not step.goes_back
+        and step.outcome == StepOutcome.SUCCEEDED
+        and not deployment.aborting
+    )
+    if not between:
+        raise Refused("nothing_to_advance", "There is no step to start now.")
+    if why_not := why_not_settle(deployment, actor, now):
+        raise Refused(*why_not)
+    deployment.paused = ""
+    deployment.save(update_fields=["paused"])
+    record(
+        "deployment.advanced",
+        via=via,
+        actor=actor,
+        promotion=deployment.promotion,
+        now=now,
+        version=deployment.version.number,
+        reason=clean_reason(reason),
+        percent=deployment.percent,
+    )
+    _advance(deployment, now)
+    return deployment
+
+
+@transaction.atomic
+def hold_rollout(
+    *, actor: Person, via: str, deployment_id: int, reason: str, now: datetime | None = None
+) -> Deployment:
+    """Somebody who may decide pauses a rollout: the step in hand ends, and no other begins until it is advanced.
+
+    Raises Refused (``nothing_to_pause``, ``reason_missing``, or why they may not).
+    """
+    deployment = lock_deployment(deployment_id)
+    now = now or timezone.now()
+    if why_not := why_not_settle(deployment, actor, now):
+        raise Refused(*why_not)
+    reason = clean_reason(reason)
+    if not reason:
+        raise Refused("reason_missing", "Say why: whoever lets it go on has to know.")
+    if not pause_rollout(deployment, f"Paused by {actor}: {reason}", now):
+        raise Refused("nothing_to_pause", "There is no rollout that could be paused.")
+    return deployment
+
+
+@transaction.atomic
+def abort(
+    *, actor: Person, via: str, deployment_id: int, reason: str, now: datetime | None = None
+) -> Deployment:
+    """Return to the former version: whoever may decide, or whoever may roll back. Raises Refused
+    (``nothing_to_abort``, ``reason_missing``, or why they may not)."""
+    deployment = lock_deployment(deployment_id)
+    now = now or timezone.now()
+    if why_not := why_not_abort(deployment):
+        raise Refused("nothing_to_abort", why_not)
+    if refusal := why_not_settle(deployment, actor, now):
+        raise Refused(*refusal)
+    reason = clean_reason(reason)
+    if not reason:
+        raise Refused("reason_missing", "Say why: it is read long after.")
+    go_back(
+        deployment,
+        f"Aborted by {actor}: {reason}",
+        now,
+        ends_as=StepOutcome.CANCELLED,
+        actor=actor,
+        via=via,
+    )
+    return deployment
+
+
+def why_not_abort(deployment: Deployment) -> str:
+    """Why a rollout cannot be aborted, in a sentence; empty when it can."""
+    step = deployment.step
+    if not deployment.strategy or not deployment.has_begun or not deployment.is_open:
+        return "There is no rollout to abort."
+    if deployment.status == D.WAITING and step is not None and step.outcome:
+        return "" if not deployment.aborting or deployment.paused else "It goes back already."
+    if deployment.aborting:
+        return "It goes back already."
+    if step is not None and step.percent == 100 and deployment.status != D.WAITING:
+        return "The last step is under way; roll back once it has ended."
+    return ""
+
+
+def advance_due(*, now: datetime | None = None) -> int:
+    """Judge every rollout between two steps. Returns how many moved."""
+    moment = now or timezone.now()
+    waiting = Deployment.objects.filter(status=D.WAITING, paused="", aborting="")
+    moved = 0
+    for deployment_id in list(waiting.values_list("pk", flat=True)):
+        with transaction.atomic():
+            moved += go_on_if_due(lock_deployment(deployment_id), moment)
+    return moved

@@ -1,0 +1,98 @@
+"""Who is told of what happens to a deployment, and where: below its message, and by mail where it went wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from approvals.models import Deployment, Person, Target, Team
+from approvals.models.outbox import EffectKind
+from approvals.rules import Policy
+from approvals.services.cases import NOT_A_POLICY
+from approvals.services.history import enqueue
+
+
+def concerned(deployment: Deployment) -> set[int]:
+    """The ids of whoever asked for it and whoever approved it."""
+    promotion = deployment.promotion
+    approvers = promotion.reviews.filter(voided_at=None).values_list("person_id", flat=True)
+    return {promotion.requester_id, *approvers}
+
+
+def owners(target: Target) -> set[int]:
+    """The ids of the active people who decide at a target: the teams that its policy names."""
+    try:
+        policy = Policy.from_data(target.policy)
+    except NOT_A_POLICY:
+        return set()
+    slugs = {team for row in (*policy.strictest(), *policy.rollback) for team in row.teams}
+    people = Person.objects.filter(
+        teams__in=Team.objects.filter(slug__in=slugs), is_active=True, is_machine=False
+    )
+    return set(people.values_list("pk", flat=True))
+
+
+def tell(
+    deployment: Deployment,
+    text: str,
+    *,
+    key: str,
+    now: datetime,
+    people: Iterable[int] = (),
+    loud: bool = False,
+) -> None:
+    """One reply below the promotion's message, once per ``key``."""
+    enqueue(
+        EffectKind.NOTIFY,
+        deployment.promotion,
+        key=key,
+        now=now,
+        payload={"text": text, "people": sorted(people), "loud": loud},
+    )
+
+
+def tell_of_start(deployment: Deployment, now: datetime) -> None:
+    """The run of a step exists."""
+    step = deployment.step
+    if step is None:
+        return
+    what = f"{deployment.version}: the workflow run started"
+    if deployment.strategy:
+        to = "going back" if step.goes_back else f"step {step.ordinal}, {step.percent} %"
+        what = f"{what} ({to})"
+    tell(deployment, f"{what}. {step.run_url}".strip(), key=f"started:{step.pk}", now=now)
+
+
+def tell_of_failure(deployment: Deployment, detail: str, now: datetime) -> None:
+    """It failed, was stopped, or nobody knows: loudly below the message, and by mail to whoever asked, approved
+    or decides at the target."""
+    step = f"{deployment.step_id}:{deployment.dispatches}"
+    text = f"{deployment.version} in {deployment.target.environment}: {detail}"
+    tell(deployment, text, key=f"failed:{step}", now=now, people=concerned(deployment), loud=True)
+    mail(
+        deployment,
+        subject=f"{deployment.version} did not go live in {deployment.target.environment}",
+        text=text,
+        key=f"failed:{step}",
+        now=now,
+    )
+
+
+def mail(deployment: Deployment, *, subject: str, text: str, key: str, now: datetime) -> None:
+    """An e-mail to whoever asked and to those who decide at the target, once per ``key``."""
+    people = {deployment.promotion.requester_id, *owners(deployment.target)}
+    enqueue(
+        EffectKind.MAIL,
+        deployment.promotion,
+        key=key,
+        now=now,
+        payload={"subject": subject, "text": text, "people": sorted(people)},
+    )
+
+
+def alert(target: Target, text: str, *, subject: str, key: str, now: datetime) -> None:
+    """Tell the target's channel, and those who decide there by mail, of what belongs to no promotion."""
+    people = sorted(owners(target))
+    payload = {"subject": subject, "text": text, "people": people}
+    enqueue(EffectKind.ALERT, None, target=target, key=key, now=now, payload=payload)
+    enqueue(EffectKind.MAIL, None, target=target, key=key, now=now, payload=payload)
