@@ -16,6 +16,7 @@ from django.utils import timezone
 from approvals import services
 from approvals.configuration import load
 from approvals.models import Deployment, ModelVersion, Person, Promotion, Target
+from approvals.rollouts import PlanStep, Strategy
 from approvals.rules import Policy
 from approvals.services import ObservedFacts, RunFacts, VersionFacts
 from approvals.services.registry import ModelFacts
@@ -196,7 +197,7 @@ class World:
             "number": 1,
             "workflow": "deploy-model.yml",
             "kind": "deploy",
-            "title": f"Deploy [{deployment.promotion.token}]",
+            "title": f"Deploy [{_token(deployment)}]",
             "status": "completed",
             "conclusion": "success",
             "event": "workflow_dispatch",
@@ -223,6 +224,40 @@ class World:
         deployment.refresh_from_db()
         return deployment
 
+    def strategy(
+        self, *steps: PlanStep, kind: str = "canary", environment: str = "production"
+    ) -> None:
+        """The rollout of fraud-detector from now on; 10 → 50 → 100 % without waiting where none is given."""
+        target = self.target(environment)
+        plan = steps or (PlanStep(10), PlanStep(50), PlanStep(100))
+        target.strategy = Strategy(kind, plan).as_data()
+        target.save(update_fields=["strategy"])
+
+    def step(
+        self, deployment: Deployment, conclusion: str = "success", **changes: Any
+    ) -> Deployment:
+        """Dispatch the step in hand and let its run end."""
+        deployment = Deployment.objects.select_related("step", "promotion", "version__model").get(
+            pk=deployment.pk
+        )
+        assert deployment.step is not None
+        number, run_id = deployment.step.ordinal, 7000 + deployment.step.pk
+        back = deployment.step.goes_back
+        order = services.begin_dispatch(
+            deployment_id=deployment.pk,
+            observed=None if back else self.observed(deployment.version),
+            step=number,
+            now=changes.pop("now", None),
+        )
+        assert order is not None
+        services.record_dispatched(deployment_id=deployment.pk, run_id=run_id, url="")
+        services.record_run(
+            facts=self.run_facts(deployment, run_id, conclusion=conclusion, **changes)
+        )
+        return Deployment.objects.select_related("step", "promotion", "version__model").get(
+            pk=deployment.pk
+        )
+
     def make_live(
         self, version: ModelVersion, environment: str = "production", run_id: int | None = None
     ) -> Deployment:
@@ -230,6 +265,10 @@ class World:
         target = self.target(environment, version.model.name)
         promotion = self.request(version, target=target)
         return self.deploy(self.approve(promotion), run_id or 1000 + promotion.pk)
+
+
+def _token(deployment: Deployment) -> str:
+    return deployment.step.token if deployment.step else deployment.promotion.token
 
 
 def _all_models() -> list[str]:

@@ -44,7 +44,18 @@ ModelName = Annotated[str, Field(pattern=r"^[^/:\x00-\x1f\x7f]{1,255}$")]
 # Slack's ids and names of channels.
 Channel = Annotated[str, Field(pattern=r"^#?[\w.-]{1,80}$")]
 # What Countersign itself passes to the workflow (integrations.github.dispatch).
-OWN_INPUTS = frozenset({"model", "version", "environment", "artifact_digest", "countersign"})
+OWN_INPUTS = frozenset(
+    {
+        "model",
+        "version",
+        "environment",
+        "artifact_digest",
+        "countersign",
+        # Of rollouts alone.
+        "strategy",
+        "percent",
+    }
+)
 
 
 def _inputs(value: dict[str, str]) -> dict[str, str]:
@@ -54,8 +65,8 @@ def _inputs(value: dict[str, str]) -> dict[str, str]:
     return value
 
 
-# GitHub allows 25 inputs; five are ours.
-Inputs = Annotated[dict[str, str], Field(max_length=20), AfterValidator(_inputs)]
+# GitHub allows 25 inputs; seven are ours.
+Inputs = Annotated[dict[str, str], Field(max_length=18), AfterValidator(_inputs)]
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 

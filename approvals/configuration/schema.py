@@ -26,6 +26,7 @@ from approvals.configuration.fields import (
     Username,
     WorkflowFile,
 )
+from approvals.configuration.rollouts import StrategyConfig
 from approvals.configuration.rules import (
     ApprovalRow,
     EscalationConfig,
@@ -36,6 +37,7 @@ from approvals.configuration.rules import (
     Rules,
 )
 from approvals.policies import Requirement, Voter
+from approvals.rollouts import Strategy
 from approvals.rules import Policy
 from approvals.states import WorkflowKind
 
@@ -60,6 +62,7 @@ class EnvironmentConfig(Rules):
 
     name: Slug
     alias: Alias | None = None
+    strategy: StrategyConfig | None = None
 
 
 class ModelEnvironmentConfig(Rules):
@@ -70,6 +73,7 @@ class ModelEnvironmentConfig(Rules):
     workflow: WorkflowFile | None = None
     inputs: Inputs = Field(default_factory=dict)
     channel: Channel | None = None
+    strategy: StrategyConfig | None = None
 
 
 class EvidenceSource(Strict):
@@ -185,6 +189,12 @@ class Configuration(Strict):
             escalate_after=int(escalate.after.total_seconds()) if escalate else 0,
             escalate_to=escalate.to if escalate else "",
         )
+
+    def strategy_of(self, name: str, environment: EnvironmentConfig) -> Strategy:
+        """How a version reaches everybody at a target: the model's own strategy, else the environment's."""
+        own = (self.models[name].environments or {}).get(environment.name)
+        says = (own and own.strategy) or environment.strategy
+        return says.strategy() if says else Strategy()
 
     def freezes_of(self, name: str, environment: str) -> list[Window]:
         """The recurring freezes of a target."""

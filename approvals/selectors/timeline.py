@@ -45,7 +45,7 @@ def page_of_history(filters: Mapping[str, str], before: int | None = None) -> Pa
         "target__environment",
         "promotion__version__model",
         "promotion__overridden_by",
-        "promotion__deployment",
+        "promotion__deployment__step",
         *optional_relations("promotion__"),
     )
     if filters.get("model"):

@@ -21,7 +21,7 @@ from approvals.services.facts import ObservedFacts, compose, difference_in_words
 from approvals.services.history import record
 from approvals.services.locks import lock_deployment
 from approvals.services.queueing import ask_to_confirm, in_the_way
-from approvals.services.rollouts import go_back, step_failed, step_told
+from approvals.services.rollouts import go_back, pause, step_failed, step_told
 from approvals.services.settle import close_deployment, move_deployment
 from approvals.services.telling import tell_of_failure, tell_of_start
 from approvals.states import DeploymentStatus, PromotionStatus, StepOutcome, Via
@@ -171,6 +171,10 @@ def _may_go_on(
         return False
     # A person who dispatches once more overrules the answer of GitHub, not a gate.
     if blockers := stops_dispatch(promotion, now):
+        if started and deployment.strategy:
+            # What serves a share already is left as it is: a lock is no order to change what is served.
+            pause(deployment, " ".join(blockers), now)
+            return False
         detail = f"{nothing}, because a gate does not pass any more: {' '.join(blockers)}"
         stop_step(deployment, detail, now, gates=blockers)
         return False
@@ -285,6 +289,8 @@ def refuse_too_early(*, deployment_id: int, now: datetime | None = None) -> None
         raise NotYet(sentence)
     if deployment.status in {D.QUEUED, D.WAITING} and (sentence := waits_for_time(promotion, now)):
         raise NotYet(sentence, promotion.run_at)
+    if deployment.paused:
+        raise NotYet(deployment.paused, now + ASKED_AGAIN)
     if deployment.asks_to_confirm:
         raise NotYet(deployment.asks_to_confirm, now + ASKED_AGAIN)
 

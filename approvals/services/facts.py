@@ -56,7 +56,9 @@ def compose(
     terms = policy.terms(
         situation_of(promotion.version, target, observed.metrics, live=replaces), rollback=rollback
     )
-    strategy = {} if rollback or promotion.retroactive else target.strategy
+    # Going back must be quick, and where nothing is live there is nothing to go back to.
+    at_once = rollback or promotion.retroactive or replaces is None
+    strategy = {} if at_once else target.strategy
     return {
         "kind": promotion.kind,
         "version": dict(observed.version),

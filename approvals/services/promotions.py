@@ -170,7 +170,9 @@ def refuse_request(
     """
     policy = _policy_or_refuse(target)
     _refuse_requester(actor, policy)
-    _refuse_version(target, version)
+    now = now or timezone.now()
+    replaces = replaced_by_next(target, rollback=kind == PromotionKind.ROLLBACK, now=now)
+    _refuse_version(target, version, replaces)
     barred = version.restrictions.filter(lifted_at=None).select_related("placed_by").first()
     if barred is not None:
         raise Refused("quarantined", barred.sentence)
@@ -189,7 +191,7 @@ def refuse_request(
             f"(promotion {pending.pk}).",
         )
     _refuse_what_nobody_could_approve(
-        actor, policy, version, target, kind == PromotionKind.ROLLBACK, now or timezone.now()
+        actor, policy, version, target, replaces, kind == PromotionKind.ROLLBACK, now
     )
     return policy
 
@@ -199,12 +201,13 @@ def _refuse_what_nobody_could_approve(
     policy: Policy,
     version: ModelVersion,
     target: Target,
+    replaces: ModelVersion | None,
     rollback: bool,
     now: datetime,
 ) -> None:
     """A quorum that the people of today cannot fill without the requester would wait for ever."""
     requirements = policy.terms(
-        situation_of(version, target, live=replaced_by_next(target, rollback=rollback, now=now)),
+        situation_of(version, target, live=replaces),
         rollback=rollback,
     ).requirements
     case = Case(
@@ -249,7 +252,7 @@ def _refuse_requester(actor: Person, policy: Policy) -> None:
         )
 
 
-def _refuse_version(target: Target, version: ModelVersion) -> None:
+def _refuse_version(target: Target, version: ModelVersion, replaces: ModelVersion | None) -> None:
     if version.deleted_at is not None:
         raise Refused("version_deleted", f"{version} was deleted from MLflow.")
     if version.status != "READY":
@@ -263,7 +266,8 @@ def _refuse_version(target: Target, version: ModelVersion) -> None:
             f"The run that trains {version} is {version.run_status}; it can be asked for once it has "
             "finished.",
         )
-    if target.live_version_id == version.pk:
+    # Live now and about to be replaced may be asked for: it is what one goes back to.
+    if replaces == version and target.live_version_id == version.pk:
         raise Refused("already_live", f"{version} is already live in {target.environment.name}.")
     running = target.deployments.filter(status__in=OPEN_DEPLOYMENT, version=version).first()
     if running is not None:

@@ -17,7 +17,7 @@ from approvals.rollouts import FAIL, INCONCLUSIVE, PASS, PlanStep, Strategy
 from approvals.services.history import enqueue, record
 from approvals.services.live import went_live
 from approvals.services.locks import lock_deployment
-from approvals.services.queueing import why_not_settle
+from approvals.services.queueing import queue_changed, why_not_settle
 from approvals.services.refusal import Refused, clean_reason
 from approvals.services.settle import close_deployment, move_deployment
 from approvals.services.telling import concerned, tell, tell_of_failure
@@ -256,10 +256,10 @@ def go_on_if_due(deployment: Deployment, now: datetime) -> bool:
     if deployment.waits_until and deployment.waits_until > now:
         return False
     if verdict == INCONCLUSIVE:
-        _pause(deployment, f"The analysis says nothing: {sentence}", now)
+        pause(deployment, f"The analysis says nothing: {sentence}", now)
         return True
     if plan.advance:
-        _pause(deployment, "A person decides whether it goes on.", now)
+        pause(deployment, "A person decides whether it goes on.", now)
         return True
     _advance(deployment, now)
     return True
@@ -290,7 +290,8 @@ def analyse(deployment: Deployment, plan: PlanStep) -> tuple[str, str]:
     return PASS, ""
 
 
-def _pause(deployment: Deployment, why: str, now: datetime) -> None:
+def pause(deployment: Deployment, why: str, now: datetime) -> None:
+    """No step begins until a person lets it go on. The target must be locked."""
     deployment.paused, deployment.detail = why, why
     deployment.save(update_fields=["paused", "detail"])
     record(
@@ -319,7 +320,7 @@ def pause_rollout(deployment: Deployment, why: str, now: datetime) -> bool:
     last = step is not None and step.percent == 100
     if not rolling or not deployment.strategy or last or deployment.paused or deployment.aborting:
         return False
-    _pause(deployment, why, now)
+    pause(deployment, why, now)
     return True
 
 
@@ -342,14 +343,9 @@ def advance(
     deployment = lock_deployment(deployment_id)
     now = now or timezone.now()
     step = deployment.step
-    between = (
-        deployment.status == D.WAITING
-        and step is not None
-        and not step.goes_back
-        and step.outcome == StepOutcome.SUCCEEDED
-        and not deployment.aborting
-    )
-    if not between:
+    between = deployment.status == D.WAITING and step is not None and not step.goes_back
+    ended = step is not None and step.outcome == StepOutcome.SUCCEEDED
+    if not between or deployment.aborting or not (ended or deployment.paused):
         raise Refused("nothing_to_advance", "There is no step to start now.")
     if why_not := why_not_settle(deployment, actor, now):
         raise Refused(*why_not)
@@ -365,7 +361,11 @@ def advance(
         reason=clean_reason(reason),
         percent=deployment.percent,
     )
-    _advance(deployment, now)
+    if ended:
+        _advance(deployment, now)
+    else:
+        # The next step was decided before it was paused: its effect only waits.
+        queue_changed(deployment.target, f"advanced:{deployment.step_id}", now)
     return deployment
 
 

@@ -156,7 +156,7 @@ MISTAKES: dict[str, tuple[str, str, str]] = {
     "too many inputs": ("    workflow: deploy.yml\n",
                         "    workflow: deploy.yml\n    inputs: {"
                         + ", ".join(f"i{n}: x" for n in range(21)) + "}\n",
-                        r"18: models.fraud.inputs: dictionary should have at most 20"),
+                        r"18: models.fraud.inputs: dictionary should have at most 18"),
     "too many inputs together": (
         "    workflow: deploy.yml\n",
         "    workflow: deploy.yml\n    inputs: {" + ", ".join(f"i{n}: x" for n in range(15)) + "}\n"

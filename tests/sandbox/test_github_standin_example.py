@@ -144,7 +144,10 @@ def test_no_input_is_pasted_into_a_script() -> None:
                 assert "${{" not in step.get("run", ""), f"{path.name}: {step}"
         assert file.body["permissions"] == {"contents": "read"}
     deploy = workflows.read("deploy", (FOLDER / "deploy-model.yml").read_text())
-    assert all(one["required"] and one["description"] for one in deploy.dispatch_inputs.values())
+    rollout = {"strategy", "percent"}
+    for name, one in deploy.dispatch_inputs.items():
+        assert one["description"]
+        assert one["required"] == (name not in rollout)
     assert deploy.body["concurrency"] == {
         "group": "deploy-${{ inputs.model }}-${{ inputs.environment }}",
         "queue": "max",
@@ -165,6 +168,51 @@ def test_a_deployment_switches_and_says_what_serves(registry: Path) -> None:
     assert len([path for path in target.iterdir() if path.is_dir()]) == 3  # two versions, the link
 
 
+def test_a_rollout_takes_its_share_and_goes_on_or_back(registry: Path) -> None:
+    target = registry.parent / "serving" / "production" / "fraud-detector"
+
+    def step(percent: str, strategy: str = "canary", version: str = "2") -> str:
+        done = _deploy(registry, version, PERCENT=percent, STRATEGY=strategy)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.splitlines()[-1]
+
+    def serves(name: str) -> str:
+        return str(json.loads((target / name / "served.json").read_text())["version"])
+
+    assert _deploy(registry, "1").returncode == 0
+    assert step("10") == "At 10 %: fraud-detector version 2 in production"
+    assert (serves("current"), serves("candidate")) == ("1", "2")
+    assert json.loads((target / "route.json").read_text()) == {
+        "strategy": "canary",
+        "percent": 10,
+        "version": "2",
+    }
+    folder = (target / "candidate").resolve()
+    assert step("50") == "At 50 %: fraud-detector version 2 in production"
+    assert (target / "candidate").resolve() == folder, "nothing is fetched twice"
+    assert json.loads((target / "route.json").read_text())["percent"] == 50
+    assert step("0", "go-back").startswith("Gone back: ")
+    assert serves("current") == "1"
+    assert not (target / "candidate").exists()
+    assert not (target / "route.json").exists()
+    step("0", "shadow")
+    assert (serves("current"), serves("candidate")) == ("1", "2")
+    assert step("100", "shadow") == "Live: fraud-detector version 2 in production"
+    assert serves("current") == "2"
+    assert not (target / "route.json").exists()
+
+
+def test_a_step_fetches_again_what_was_tampered_with(registry: Path) -> None:
+    target = registry.parent / "serving" / "production" / "fraud-detector"
+    assert _deploy(registry, "2", PERCENT="10", STRATEGY="canary").returncode == 0
+    before = (target / "candidate").resolve()
+    (before / "model" / "weights").write_text("something else")
+    done = _deploy(registry, "2", PERCENT="50", STRATEGY="canary")
+    assert done.returncode == 0
+    assert (target / "candidate").resolve() != before
+    assert (target / "candidate" / "model" / "weights").read_text() == "two"
+
+
 @pytest.mark.parametrize(
     ("version", "changed", "words"),
     [
@@ -175,6 +223,8 @@ def test_a_deployment_switches_and_says_what_serves(registry: Path) -> None:
         ("99", {}, "could not be fetched from MLflow: not found"),
         ("2", {"STATUS": "PENDING_REGISTRATION"}, "is not ready"),
         ("2", {"MODEL": "../../etc"}, "does not have the form"),
+        ("2", {"PERCENT": "101"}, "does not have the form"),
+        ("2", {"STRATEGY": "roulette"}, "does not have the form"),
         ("2", {"ENVIRONMENT": ".."}, "does not have the form"),
         ("2", {"ARTIFACT_DIGEST": ""}, "ARTIFACT_DIGEST not given"),
         ("2", {"SERVING_DIR": "/dev/null/x"}, "cannot be written"),

@@ -310,8 +310,8 @@ def test_the_number_of_queries_does_not_grow(
     _grow(world, ["churn-predictor", "demand-forecast", "credit-limit"])
     many = queries()
     assert many[:2] == few[:2]
-    # The inbox judges the gates of what waits: three queries for each, and of no more than twenty.
-    assert many[2] == few[2] + 3 * 3
+    # The inbox judges the gates of what waits: two queries for each, and of no more than twenty.
+    assert many[2] == few[2] + 2 * 3
 
     monkeypatch.setattr(decisions, "JUDGED", 1)
     assert queries()[2] == few[2]

@@ -1,9 +1,12 @@
 """Deploy one model version, exactly as it was approved; on any failure the old one keeps serving.
 
-Reads from the environment: MODEL, VERSION, ENVIRONMENT, ARTIFACT_DIGEST, COUNTERSIGN (all from
-the workflow's inputs), MLFLOW_TRACKING_URI and SERVING_DIR (repository variables).
+Reads from the environment: MODEL, VERSION, ENVIRONMENT, ARTIFACT_DIGEST, COUNTERSIGN, STRATEGY, PERCENT
+(all from the workflow's inputs), MLFLOW_TRACKING_URI and SERVING_DIR (repository variables).
 
     fetch -> compare digest -> smoke test -> switch SERVING_DIR/<environment>/<model>/current
+
+A rollout comes here once for each step. Below 100 % the version becomes ``candidate`` beside ``current``, and
+``route.json`` says its share; at 100 % it becomes ``current``; ``go-back`` takes the candidate away.
 """
 
 import hashlib
@@ -32,7 +35,10 @@ SAFE = {
     "VERSION": r"[1-9][0-9]*",
     "ENVIRONMENT": r"[a-z][a-z0-9-]*",
     "ARTIFACT_DIGEST": r"sha256:[0-9a-f]{64}",
+    "STRATEGY": r"all-at-once|canary|blue-green|shadow|a-b|go-back",
+    "PERCENT": r"[0-9]{1,2}|100",
 }
+DEFAULTS = {"STRATEGY": "all-at-once", "PERCENT": "100"}
 KEPT_VERSIONS = 5  # folders kept beside the served one, for a look at what was
 
 
@@ -49,6 +55,7 @@ def say(sentence: str) -> None:
 def settings() -> dict[str, str]:
     """The variables, each present and of the right form."""
     found = {name: os.environ.get(name, "").strip() for name in VARIABLES}
+    found |= {name: os.environ.get(name, "").strip() or value for name, value in DEFAULTS.items()}
     if missing := [name for name, value in found.items() if not value]:
         stop(f"{', '.join(missing)} not given.")
     for name, form in SAFE.items():
@@ -114,19 +121,62 @@ def smoke_test(folder: Path) -> str:
     return f"loaded; {len(answer)} predictions on the logged input example"
 
 
-def switch(target: Path, folder: Path) -> None:
-    """Make ``folder`` the served one in a single step that cannot be seen half done."""
-    fresh = target / f".current-{os.getpid()}"
+def point(target: Path, name: str, folder: Path) -> None:
+    """Make ``name`` (current or candidate) lead to ``folder`` in a single step that cannot be seen half done."""
+    fresh = target / f".{name}-{os.getpid()}"
     fresh.unlink(missing_ok=True)
     fresh.symlink_to(folder.name)
-    fresh.replace(target / "current")
+    fresh.replace(target / name)
+
+
+def route(target: Path, given: dict[str, str]) -> None:
+    """Say which share of the requests the candidate serves; the serving layer reads it."""
+    fresh = target / f".route-{os.getpid()}"
+    said = {
+        "strategy": given["STRATEGY"],
+        "percent": int(given["PERCENT"]),
+        "version": given["VERSION"],
+    }
+    fresh.write_text(json.dumps(said) + "\n")
+    fresh.replace(target / "route.json")
+
+
+def take_away(target: Path) -> None:
+    """No candidate any more: everybody is served by ``current``."""
+    (target / "route.json").unlink(missing_ok=True)
+    (target / "candidate").unlink(missing_ok=True)
+
+
+def switch(target: Path, folder: Path, given: dict[str, str]) -> str:
+    """Let the version in ``folder`` serve its share; what is said of it."""
+    percent = int(given["PERCENT"])
+    if percent == 100:
+        point(target, "current", folder)
+        take_away(target)
+        return "Live"
+    point(target, "candidate", folder)
+    route(target, given)
+    return f"At {percent} %"
+
+
+def standing_by(target: Path, given: dict[str, str]) -> Path | None:
+    """The candidate of an earlier step, where it is this very version with these very files."""
+    folder = (target / "candidate").resolve()
+    try:
+        served = json.loads((folder / "served.json").read_text())
+    except (OSError, ValueError):
+        return None
+    same = str(served.get("version")) == given["VERSION"]
+    if same and artifact_digest(folder / "model") == given["ARTIFACT_DIGEST"]:
+        return folder
+    return None
 
 
 def tidy(target: Path) -> None:
     """Remove the oldest version folders, never the served one."""
-    served = (target / "current").resolve()
+    served = {(target / name).resolve() for name in ("current", "candidate")}
     folders = sorted(
-        (path for path in target.glob("v*-*") if path.is_dir() and path.resolve() != served),
+        (path for path in target.glob("v*-*") if path.is_dir() and path.resolve() not in served),
         key=lambda path: path.stat().st_mtime,
     )
     for folder in folders[:-KEPT_VERSIONS]:
@@ -138,8 +188,16 @@ def main() -> None:
     given = settings()
     model, version = given["MODEL"], given["VERSION"]
     environment, token = given["ENVIRONMENT"], given["COUNTERSIGN"]
-    say(f"Deploying {model} version {version} to {environment} for {token}")
     target = Path(given["SERVING_DIR"]) / environment / model
+    if given["STRATEGY"] == "go-back":
+        take_away(target)
+        say(f"Gone back: {model} version {version} is out of service in {environment} for {token}")
+        return
+    say(f"Deploying {model} version {version} to {environment} for {token}")
+    if (folder := standing_by(target, given)) is not None:
+        say("The files of an earlier step are still those that were approved")
+        say(f"{switch(target, folder, given)}: {model} version {version} in {environment}")
+        return
     try:
         target.mkdir(parents=True, exist_ok=True)
         # Beside its destination, so that the last step is a rename on one file system.
@@ -175,13 +233,13 @@ def main() -> None:
             "deployed_at": moment.isoformat(timespec="seconds"),
         }
         (folder / "served.json").write_text(json.dumps(served, indent=2) + "\n")
-        switch(target, folder)
+        done = switch(target, folder, given)
         tidy(target)
     except OSError as error:
         stop(f"the serving folder cannot be written: {error}")
     finally:
         shutil.rmtree(arriving, ignore_errors=True)
-    say(f"Live: {model} version {version} in {environment}")
+    say(f"{done}: {model} version {version} in {environment}")
 
 
 if __name__ == "__main__":
