@@ -18,6 +18,7 @@ from approvals.gates import Outcome
 from approvals.models import Person, Promotion
 from approvals.policies import Row
 from approvals.policy_words import NOBODY_HAS_TO, because_sentences, demand_sentences
+from approvals.rollouts import Strategy
 from approvals.rules import Policy, Terms
 from approvals.services.cases import (
     NOT_A_POLICY,
@@ -200,6 +201,8 @@ def _notes(promotion: Promotion, judgement: Judgement, able: list[Able]) -> list
         ]
     if promotion.run_at and (promotion.is_pending or waits):
         notes.append(f"Scheduled: it runs on {in_zone(promotion.run_at, promotion.run_zone)}.")
+    if strategy := promotion.facts.get("strategy"):
+        notes.append(f"It goes out step by step, {Strategy.from_data(strategy).words}.")
     if not promotion.is_pending:
         return notes
     if terms.automatic:

@@ -13,7 +13,7 @@ from approvals.models.outbox import EffectKind
 from approvals.selectors.standing import Standing, standings, waiting_for, with_everything
 from approvals.services.cases import counting_reviews
 from approvals.services.conditions import outcomes_of
-from approvals.states import DeploymentStatus, EffectStatus, PromotionStatus
+from approvals.states import OPEN_DEPLOYMENT, EffectStatus, PromotionStatus
 
 # Whom an effect speaks to, as people call it.
 SERVICES = {
@@ -141,14 +141,7 @@ def _with_gates(standing: Standing) -> Standing:
 def inbox_of(person: Person) -> Inbox:
     """The inbox; some queries for each of the first requests that wait, for their gates."""
     asked = with_everything(person.requests.all()).filter(status=PromotionStatus.PENDING)
-    moving = with_everything(person.requests.all()).filter(
-        deployment__status__in=[
-            DeploymentStatus.QUEUED,
-            DeploymentStatus.DISPATCHING,
-            DeploymentStatus.RUNNING,
-            DeploymentStatus.UNCONFIRMED,
-        ]
-    )
+    moving = with_everything(person.requests.all()).filter(deployment__status__in=OPEN_DEPLOYMENT)
     decided = with_everything(Promotion.objects.exclude(status=PromotionStatus.PENDING))
     waiting = waiting_for(person)
     return Inbox(

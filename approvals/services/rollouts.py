@@ -315,10 +315,7 @@ def pause(deployment: Deployment, why: str, now: datetime) -> None:
 def pause_rollout(deployment: Deployment, why: str, now: datetime) -> bool:
     """A signal asks that a person looks before the rollout goes on. The target must be locked. Returns whether it
     was paused by this."""
-    step = deployment.step
-    rolling = deployment.status in {D.WAITING, D.DISPATCHING, D.RUNNING, D.UNCONFIRMED}
-    last = step is not None and step.percent == 100
-    if not rolling or not deployment.strategy or last or deployment.paused or deployment.aborting:
+    if why_not_pause(deployment):
         return False
     pause(deployment, why, now)
     return True
@@ -342,13 +339,10 @@ def advance(
     """
     deployment = lock_deployment(deployment_id)
     now = now or timezone.now()
-    step = deployment.step
-    between = deployment.status == D.WAITING and step is not None and not step.goes_back
-    ended = step is not None and step.outcome == StepOutcome.SUCCEEDED
-    if not between or deployment.aborting or not (ended or deployment.paused):
-        raise Refused("nothing_to_advance", "There is no step to start now.")
-    if why_not := why_not_settle(deployment, actor, now):
-        raise Refused(*why_not)
+    if why_not := why_not_advance(deployment):
+        raise Refused("nothing_to_advance", why_not)
+    if refusal := why_not_settle(deployment, actor, now):
+        raise Refused(*refusal)
     deployment.paused = ""
     deployment.save(update_fields=["paused"])
     record(
@@ -361,12 +355,32 @@ def advance(
         reason=clean_reason(reason),
         percent=deployment.percent,
     )
-    if ended:
+    if deployment.step and deployment.step.outcome:
         _advance(deployment, now)
     else:
         # The next step was decided before it was paused: its effect only waits.
         queue_changed(deployment.target, f"advanced:{deployment.step_id}", now)
     return deployment
+
+
+def why_not_advance(deployment: Deployment) -> str:
+    """Why a rollout cannot be told to go on, in a sentence; empty when it can."""
+    step = deployment.step
+    between = deployment.status == D.WAITING and step is not None and not step.goes_back
+    ended = step is not None and step.outcome == StepOutcome.SUCCEEDED
+    if between and not deployment.aborting and (ended or deployment.paused):
+        return ""
+    return "There is no step to start now."
+
+
+def why_not_pause(deployment: Deployment) -> str:
+    """Why a rollout cannot be paused, in a sentence; empty when it can."""
+    step = deployment.step
+    rolling = deployment.status in {D.WAITING, D.DISPATCHING, D.RUNNING, D.UNCONFIRMED}
+    last = step is not None and step.percent == 100
+    if rolling and deployment.strategy and not (last or deployment.paused or deployment.aborting):
+        return ""
+    return "There is no rollout that could be paused."
 
 
 @transaction.atomic
@@ -385,7 +399,7 @@ def hold_rollout(
     if not reason:
         raise Refused("reason_missing", "Say why: whoever lets it go on has to know.")
     if not pause_rollout(deployment, f"Paused by {actor}: {reason}", now):
-        raise Refused("nothing_to_pause", "There is no rollout that could be paused.")
+        raise Refused("nothing_to_pause", why_not_pause(deployment))
     return deployment
 
 

@@ -122,6 +122,7 @@ DELIVERY = {
     DeploymentStatus.QUEUED: ("Queued", "hourglass", "moving"),
     DeploymentStatus.DISPATCHING: ("Starting", "rocket", "moving"),
     DeploymentStatus.RUNNING: ("Running", "loader", "moving"),
+    DeploymentStatus.WAITING: ("Rolling out", "chart-no-axes-column-increasing", "moving"),
     DeploymentStatus.SUCCEEDED: ("Live", "circle-check-big", "good"),
     DeploymentStatus.FAILED: ("Failed", "circle-x", "bad"),
     DeploymentStatus.CANCELLED: ("Deployment cancelled", "ban", "neutral"),

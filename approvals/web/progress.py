@@ -6,7 +6,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from approvals.models import Deployment, Promotion
-from approvals.states import DeploymentStatus
+from approvals.models import Step as DeploymentStep
+from approvals.rollouts import PlanStep
+from approvals.services.rollouts import plan_of
+from approvals.states import DeploymentStatus, StepOutcome
+from approvals.wording import listed, time_words
 
 DONE, NOW, TODO, BAD = "done", "now", "todo", "bad"
 ICONS = {DONE: "circle-check", NOW: "loader", TODO: "circle-dashed", BAD: "circle-x"}
@@ -48,6 +52,8 @@ def steps_of(promotion: Promotion, deployment: Deployment | None, alias: str) ->
     """The steps of an approved promotion; none before."""
     if deployment is None:
         return []
+    if deployment.strategy:
+        return [*_rollout_steps(deployment), *_alias_step(promotion, alias)]
     status = DeploymentStatus(deployment.status)
     started = deployment.run_id is not None
     starting, running, live = WALK.get(
@@ -60,7 +66,71 @@ def steps_of(promotion: Promotion, deployment: Deployment | None, alias: str) ->
         Step("Running", running, inner=list(run.steps) if run else []),
         Step("Live", live, promotion.target.environment.name),
     ]
-    if promotion.target.alias:
-        state = {"done": DONE, "failed": BAD, "waiting": NOW}.get(alias, TODO)
-        steps.append(Step("Registry alias written", state, promotion.target.alias))
+    return [*steps, *_alias_step(promotion, alias)]
+
+
+def _alias_step(promotion: Promotion, alias: str) -> list[Step]:
+    if not promotion.target.alias:
+        return []
+    state = {"done": DONE, "failed": BAD, "waiting": NOW}.get(alias, TODO)
+    return [Step("Registry alias written", state, promotion.target.alias)]
+
+
+def rollout_of(deployment: Deployment | None) -> dict[str, Any] | None:
+    """What the bar shows: the strategy in words, where its steps are, and what the former version serves."""
+    if deployment is None or not deployment.strategy:
+        return None
+    plan = plan_of(deployment)
+    return {
+        "words": plan.words,
+        "marks": [each.percent for each in plan.steps if 0 < each.percent < 100],
+        "rest": 100 - deployment.percent,
+    }
+
+
+OUTCOMES = {
+    StepOutcome.SUCCEEDED: DONE,
+    StepOutcome.FAILED: BAD,
+    StepOutcome.CANCELLED: BAD,
+}
+
+
+def _rollout_steps(deployment: Deployment) -> list[Step]:
+    """Approved, each step of the strategy, the way back where it was taken, live."""
+    plan = plan_of(deployment).steps
+    fired = list(deployment.steps.select_related("workflow_run"))
+    by_index = {each.index: each for each in fired if not each.goes_back}
+    back = [each for each in fired if each.goes_back]
+    steps = [Step("Approved", DONE)]
+    for index, planned in enumerate(plan):
+        row = by_index.get(index)
+        steps.append(
+            Step(f"{planned.percent} %", _state(deployment, row), _then(planned), _inner(row))
+        )
+    steps += [
+        Step("Back to the former version", _state(deployment, e), inner=_inner(e)) for e in back
+    ]
+    if not back:
+        live = DONE if deployment.status == D.SUCCEEDED else TODO
+        steps.append(Step("Live", live, deployment.target.environment.name))
     return steps
+
+
+def _state(deployment: Deployment, row: DeploymentStep | None) -> str:
+    if row is None:
+        return TODO
+    if row.outcome:
+        return OUTCOMES[StepOutcome(row.outcome)]
+    return BAD if deployment.status == D.UNCONFIRMED else NOW if deployment.is_open else BAD
+
+
+def _inner(row: DeploymentStep | None) -> list[dict[str, Any]]:
+    return list(row.workflow_run.steps) if row and row.workflow_run and not row.outcome else []
+
+
+def _then(planned: PlanStep) -> str:
+    """What has to happen before the next step."""
+    clauses = [f"wait {time_words(planned.wait)}"] if planned.wait else []
+    clauses += [each.words for each in planned.analysis]
+    clauses += ["a person lets it go on"] if planned.advance else []
+    return f"then {listed(clauses)}" if clauses else ""

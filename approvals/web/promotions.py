@@ -28,12 +28,14 @@ from approvals.selectors.catalogue import (
 from approvals.services import Refused
 from approvals.services.cases import case_of, why_not_counting
 from approvals.services.interventions import why_not_call_off
-from approvals.services.queueing import why_not_settle
+from approvals.services.queueing import queue_of, why_not_settle
+from approvals.services.restrictions import may_restrict
+from approvals.services.rollouts import why_not_abort, why_not_advance, why_not_pause
 from approvals.services.schedules import next_window, why_no_schedule
 from approvals.states import DeploymentStatus, PromotionKind, Verdict, Via
 from approvals.web.live import live_page
 from approvals.web.pages import moment_in, person_of, zone_in
-from approvals.web.progress import steps_of
+from approvals.web.progress import rollout_of, steps_of
 
 
 @require_http_methods(["GET", "POST"])
@@ -89,6 +91,8 @@ def _context(request: HttpRequest, shown: Promotion) -> dict[str, Any]:
         "explanation": explanation,
         "gathering": gathering,
         "steps": steps_of(shown, deployment, alias),
+        "rollout": rollout_of(deployment),
+        "queue": _queue(shown, deployment),
         "troubles": decisions.troubles_of(shown),
         "events": list(decisions.events_of(shown)),
         # What is decided on is what was sealed, whatever MLflow says by now.
@@ -106,6 +110,14 @@ def _context(request: HttpRequest, shown: Promotion) -> dict[str, Any]:
     }
     context["actions_key"] = _actions_key(context)
     return context
+
+
+def _queue(shown: Promotion, deployment: Deployment | None) -> list[Deployment]:
+    """The target's queue, where this promotion waits in it beside others."""
+    if deployment is None or deployment.status != DeploymentStatus.QUEUED:
+        return []
+    queued = queue_of(shown.target)
+    return queued if len(queued) > 1 else []
 
 
 def _zones(shown: Promotion) -> list[str]:
@@ -134,6 +146,7 @@ def _allowed(shown: Promotion, person: Person) -> dict[str, bool]:
     unconfirmed = bool(deployment and deployment.status == DeploymentStatus.UNCONFIRMED)
     live_here = bool(deployment and shown.target.live_deployment_id == deployment.pk)
     former = deployment.previous if deployment and live_here else None
+    settles = deployment is not None and why_not_settle(deployment, person, timezone.now()) is None
     return {
         "may_cancel": shown.is_pending
         and person.is_active
@@ -146,15 +159,32 @@ def _allowed(shown: Promotion, person: Person) -> dict[str, bool]:
         "may_schedule": not why_no_schedule(shown, person, timezone.now()),
         "may_check": shown.is_pending and bool(shown.problem),
         "unconfirmed": unconfirmed,
-        "may_dispatch_again": deployment is not None
-        and unconfirmed
-        and why_not_settle(deployment, person, timezone.now()) is None,
+        "may_dispatch_again": unconfirmed and settles,
+        **_steering(deployment, settles=settles),
+        "may_go_first": bool(
+            deployment
+            and (queued := _queue(shown, deployment))
+            and queued[0].pk != deployment.pk
+            and may_restrict(person, [shown.target])
+        ),
         "may_roll_back": former is not None
         and not why_not_ask(person, shown.target, former, PromotionKind.ROLLBACK),
         "ended_badly": bool(
             deployment
             and deployment.status in {DeploymentStatus.FAILED, DeploymentStatus.CANCELLED}
         ),
+    }
+
+
+def _steering(deployment: Deployment | None, *, settles: bool) -> dict[str, bool]:
+    """What somebody who may settle things can do to a rollout, or to what waits to be confirmed."""
+    if deployment is None or not settles:
+        return dict.fromkeys(("may_confirm", "may_advance", "may_pause", "may_abort"), False)
+    return {
+        "may_confirm": bool(deployment.asks_to_confirm),
+        "may_advance": not why_not_advance(deployment),
+        "may_pause": not why_not_pause(deployment),
+        "may_abort": not why_not_abort(deployment),
     }
 
 
@@ -172,8 +202,11 @@ def _actions_key(context: dict[str, Any]) -> str:
         bool(explanation.blockers),
         *(context[name] for name in sorted(context) if name.startswith("may_")),
         context["unconfirmed"],
+        context["deployment"] and context["deployment"].asked_seal,
     ]
-    typed = explanation.may_act or context["may_dispatch_again"]
+    typed = explanation.may_act or any(
+        context[name] for name in ("may_dispatch_again", "may_abort", "may_pause")
+    )
     digest = hashlib.sha256(repr(said).encode()).hexdigest()[:12]
     return f"{'form' if typed else 'box'}-{digest}"
 
@@ -226,6 +259,28 @@ def _act(request: HttpRequest, shown: Promotion, form: dict[str, Any]) -> HttpRe
         "call_off": (
             lambda: services.call_off(**delivery, reason=text),
             "Called off; nothing is started.",
+        ),
+        "confirm": (
+            lambda: services.confirm(**delivery, seal=seal, reason=text),
+            "Confirmed; it is started as soon as it is its turn.",
+        ),
+        "first": (
+            lambda: services.reorder(
+                **who, target_id=shown.target_id, deployment_ids=[delivery["deployment_id"]]
+            ),
+            "It goes first among the promotions; rollbacks go before it.",
+        ),
+        "advance": (
+            lambda: services.advance(**delivery, reason=text),
+            "It goes on with the next step.",
+        ),
+        "pause": (
+            lambda: services.hold_rollout(**delivery, reason=text),
+            "Paused: the step in hand ends, and no other begins.",
+        ),
+        "abort": (
+            lambda: services.abort(**delivery, reason=text),
+            "It goes back to the former version.",
         ),
         "look": (
             lambda: services.look_again(**delivery),

@@ -10,6 +10,7 @@ from django.conf import settings
 from approvals.compare import BETTER, SAME, WORSE, MetricRow, compare_metrics
 from approvals.explain import GATE_WORDS, Explanation, explain
 from approvals.models import Deployment, Person, Promotion
+from approvals.rollouts import Strategy
 from approvals.states import DeploymentStatus, PromotionStatus
 from integrations.models import SlackIdentity
 from integrations.slack.text import inert, link, moment, mrkdwn, names, quoted
@@ -32,6 +33,7 @@ STATES: dict[tuple[str, str | None], tuple[str, str, str]] = {
     (P.APPROVED, D.QUEUED): (BLUE, ":white_check_mark:", "Approved, waiting to be deployed"),
     (P.APPROVED, D.DISPATCHING): (BLUE, ":rocket:", "Approved, the workflow is being started"),
     (P.APPROVED, D.RUNNING): (BLUE, ":rocket:", "Approved, the workflow is running"),
+    (P.APPROVED, D.WAITING): (BLUE, ":bar_chart:", "Approved, rolling out step by step"),
     (P.APPROVED, D.SUCCEEDED): (GREEN, ":large_green_circle:", "Live"),
     (P.APPROVED, D.FAILED): (RED, ":x:", "The deployment failed"),
     (P.APPROVED, D.CANCELLED): (AMBER, ":no_entry_sign:", "The deployment was cancelled"),
@@ -190,6 +192,16 @@ def render(promotion: Promotion) -> dict[str, Any]:
     }
 
 
+def rollout_bar(deployment: Deployment) -> str:
+    """``▰▰▰▰▰▱▱▱▱▱ 50 % (10 → 50 → 100 %)``, empty where everything goes at once."""
+    if not deployment.strategy:
+        return ""
+    filled = round(deployment.percent / 10)
+    plan = Strategy.from_data(deployment.strategy)
+    steps = " → ".join(str(each.percent) for each in plan.steps)
+    return f"{'▰' * filled}{'▱' * (10 - filled)} *{deployment.percent} %* ({plan.kind} {steps} %)"
+
+
 def _state_block(
     promotion: Promotion, deployment: Deployment | None, mark: str, words: str
 ) -> Block:
@@ -200,6 +212,8 @@ def _state_block(
     if rejection is not None:
         lines[0] += f" by {inert(str(rejection.person), 80)}"
     if deployment is not None:
+        if bar := rollout_bar(deployment):
+            lines.append(bar)
         if deployment.detail:
             lines.append(inert(deployment.detail))
         if deployment.run_url:
