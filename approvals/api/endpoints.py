@@ -7,8 +7,9 @@ from ninja import NinjaAPI, Query, Status
 from ninja.errors import ValidationError
 
 from approvals import services
-from approvals.api import errors, schemas, shapes
+from approvals.api import deliveries, errors, schemas, shapes
 from approvals.api.auth import Token, caller
+from approvals.api.errors import REFUSALS
 from approvals.models import Promotion
 from approvals.selectors import named
 from approvals.selectors.decisions import promotion_or_404
@@ -28,7 +29,7 @@ api = NinjaAPI(
     urls_namespace="api",
 )
 errors.install(api)
-REFUSALS = dict.fromkeys((400, 401, 403, 404, 409, 413, 422), schemas.RefusalOut)
+api.add_router("", deliveries.router)
 
 
 @api.post(

@@ -10,9 +10,12 @@ from ninja.errors import HttpError, ValidationError
 
 from approvals.api.auth import Unauthorized
 from approvals.api.guard import refusal
+from approvals.api.schemas import RefusalOut
 from approvals.services import Refused
 from approvals.wording import clean_text
 
+# What every address may answer beside what it is for.
+REFUSALS = dict.fromkeys((400, 401, 403, 404, 409, 413, 422), RefusalOut)
 # This person may not, whatever they send.
 FORBIDDEN = {"inactive", "machine", "requester", "trainer", "not_in_team", "no_override"}
 # What was sent cannot be meant: code → its field.

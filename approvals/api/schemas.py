@@ -120,13 +120,60 @@ class EvidenceOut(Schema):
     recorded_by: str | None
 
 
+class StepOut(Schema):
+    """One firing of the workflow. ``goes_back``: it takes the version out of service again."""
+
+    percent: int
+    goes_back: bool
+    outcome: str
+    run_url: str
+    finished_at: AwareDatetime | None
+
+
 class DeploymentOut(Schema):
-    """How the delivery of an approved promotion stands."""
+    """How the delivery of an approved promotion stands. ``percent`` is the share of requests that the version
+    serves; ``paused`` and ``asks_to_confirm`` say what a person has to do, the latter with the seal to confirm."""
 
     status: str
     detail: str
     run_url: str
     finished_at: AwareDatetime | None
+    strategy: str
+    percent: int
+    paused: str
+    aborting: str
+    asks_to_confirm: str
+    asked_seal: str
+    steps: list[StepOut]
+
+
+class SteerIn(Schema):
+    """What somebody who steers a delivery says; ``seal`` is for ``confirm``."""
+
+    reason: str = ""
+    seal: str = ""
+
+
+class QueueIn(Schema):
+    """The numbers of queued promotions, the one that is to go first at the beginning."""
+
+    promotions: list[int] = Field(min_length=1, max_length=200)
+
+
+class QueuedOut(Schema):
+    """One approved promotion that waits its turn."""
+
+    promotion: int
+    version: int
+    kind: str
+    run_at: AwareDatetime | None
+    asks_to_confirm: str
+
+
+class QueueOut(Schema):
+    """What is approved and not begun at a target, in order."""
+
+    queue: list[QueuedOut]
 
 
 class PromotionSummary(Schema):

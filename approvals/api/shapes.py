@@ -11,6 +11,7 @@ from django.utils import timezone
 from approvals.api import schemas
 from approvals.explain import explain
 from approvals.models import Evidence, Person, Promotion, Target
+from approvals.rollouts import Strategy
 from approvals.selectors.catalogue import policy_words
 from approvals.selectors.decisions import deployment_of
 from approvals.services.freezes import frozen_at
@@ -59,6 +60,22 @@ def _fields(promotion: Promotion) -> dict[str, Any]:
             detail=deployment.detail,
             run_url=deployment.run_url,
             finished_at=deployment.finished_at,
+            strategy=Strategy.from_data(deployment.strategy).words,
+            percent=deployment.percent,
+            paused=deployment.paused,
+            aborting=deployment.aborting,
+            asks_to_confirm=deployment.asks_to_confirm,
+            asked_seal=deployment.asked_seal if deployment.asks_to_confirm else "",
+            steps=[
+                schemas.StepOut(
+                    percent=each.percent,
+                    goes_back=each.goes_back,
+                    outcome=each.outcome,
+                    run_url=each.run_url,
+                    finished_at=each.finished_at,
+                )
+                for each in sorted(deployment.steps.all(), key=lambda step: step.ordinal)
+            ],
         ),
     }
 

@@ -55,6 +55,7 @@ def promotion_or_404(pk: int) -> Promotion:
         .prefetch_related(
             counting_reviews(),
             Prefetch("requester__teams"),
+            "deployment__steps",
         )
         .filter(pk=pk)
         .first()

@@ -39,9 +39,9 @@ def with_everything(promotions: QuerySet[Promotion]) -> QuerySet[Promotion]:
         "version__model",
         "requester",
         "replaces",
-        "deployment",
+        "deployment__step",
         "overridden_by",
-    ).prefetch_related(counting_reviews())
+    ).prefetch_related(counting_reviews(), "deployment__steps")
 
 
 def standing_of(promotion: Promotion, me: Sequence[Voter]) -> Standing:
