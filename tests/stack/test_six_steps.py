@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
@@ -98,6 +99,13 @@ def live(product: Product, environment: str = "production") -> dict[str, str]:
     return found
 
 
+def route(product: Product) -> dict[str, Any]:
+    """What the deploy script tells the serving layer of the candidate's share."""
+    folder = product.data / "serving" / "production" / "fraud-detector"
+    found: dict[str, Any] = json.loads((folder / "route.json").read_text())
+    return found
+
+
 def champion(product: Product) -> str:
     found = product.mlflow_has("registered-models/alias?name=fraud-detector&alias=champion")
     return str(found["model_version"]["version"])
@@ -106,7 +114,7 @@ def champion(product: Product) -> str:
 def deploy_runs(product: Product, token: str) -> int:
     """Runs on GitHub whose title carries the promotion's token."""
     found = product.github_has("actions/runs?per_page=100")
-    return sum(token in run["display_title"] for run in found["workflow_runs"])
+    return sum(f"[{token}]" in run["display_title"] for run in found["workflow_runs"])
 
 
 def test_the_six_steps(desk: Desk, product: Product) -> None:
@@ -164,6 +172,15 @@ def test_the_six_steps(desk: Desk, product: Product) -> None:
     desk.shot(carol, "4-running")
     desk.shot(alice, "promotion", whole=False)
     carol.close()  # on her way; every open page asks for news
+    # It climbs: a tenth of the requests, half of them, all.
+    bar = alice.locator(".rollout")
+    for percent in ("10", "50"):
+        expect(bar).to_have_attribute("data-percent", percent, timeout=DEPLOYMENT_MS)
+        expect(theirs).to_contain_text(f"{percent} %", timeout=20_000)
+        assert live(product)["version"] == "1"
+        assert route(product) == {"strategy": "canary", "percent": int(percent), "version": "2"}
+        desk.shot(alice, f"4-at-{percent}", whole=False)
+    desk.shot(bob, "4-slack-at-50")
     done = alice.locator('[data-deployment-status="succeeded"]').first
     expect(done).to_be_visible(timeout=DEPLOYMENT_MS)  # alice's page followed it by itself
     expect(theirs).to_contain_text("Live", timeout=20_000)
@@ -176,7 +193,8 @@ def test_the_six_steps(desk: Desk, product: Product) -> None:
     served = live(product)
     assert served["version"] == "2"
     assert champion(product) == "2"
-    assert deploy_runs(product, served["countersign"]) == 1
+    for token in (served["countersign"], *(f"{served['countersign']}-{step}" for step in (2, 3))):
+        assert deploy_runs(product, token) == 1, token
 
     # 5. The timeline: who asked, approved, what ran, what changed, with links.
     alice.goto(f"{product.web}/timeline/?model=fraud-detector&environment=production")
