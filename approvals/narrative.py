@@ -63,6 +63,7 @@ KINDS: dict[str, Kind] = {
     "deployment.refused": Kind("GitHub refused to start the workflow: {detail}", "circle-x", "bad"),
     "deployment.cancelled": Kind("The deployment was cancelled: {detail}", "ban", "attention"),
     "deployment.stopped": Kind("{detail}", "octagon-alert", "bad"),
+    "deployment.waits": Kind("{detail}", "hourglass", "attention"),
     "deployment.asks": Kind(
         "Somebody has to confirm it: {detail}", "circle-question-mark", "attention"
     ),

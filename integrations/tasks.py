@@ -33,6 +33,7 @@ def look_after() -> None:
     services.close_overdue()
     services.approve_due()
     services.advance_due()
+    services.watch_runs()
     services.remind_due()
 
 

@@ -46,7 +46,7 @@ from approvals.services.reminders import remind_due
 from approvals.services.restrictions import lock, quarantine, release, resume, unlock
 from approvals.services.reviews import review, review_many, withdraw_review
 from approvals.services.rollouts import abort, advance, advance_due, hold_rollout
-from approvals.services.runs import RunFacts, record_run, record_steps
+from approvals.services.runs import RunFacts, record_run, record_steps, watch_runs
 from approvals.services.schedules import schedule
 from approvals.services.tokens import create_token, person_of_token, revoke_token
 
@@ -113,5 +113,6 @@ __all__ = [
     "unfreeze",
     "unlock",
     "wants_jobs",
+    "watch_runs",
     "withdraw_review",
 ]

@@ -14,10 +14,10 @@ from django.utils import timezone
 from approvals.models import Deployment, Promotion, Step, WorkflowRun
 from approvals.models.outbox import EffectKind
 from approvals.services.delivery import started
-from approvals.services.history import enqueue
+from approvals.services.history import enqueue, record
 from approvals.services.locks import lock_deployment
 from approvals.services.rollouts import step_failed, step_succeeded
-from approvals.states import DeploymentStatus, PromotionStatus, StepOutcome, WorkflowKind
+from approvals.states import DeploymentStatus, PromotionStatus, StepOutcome, Via, WorkflowKind
 
 D = DeploymentStatus
 # A promotion's token, with the number of the step from the second on.
@@ -138,7 +138,7 @@ def _advance(deployment: Deployment, run: WorkflowRun, now: datetime) -> None:
     if deployment.status != D.RUNNING:
         return
     if not run.is_completed:
-        note_waiting(deployment, waits_at_github(run, now))
+        note_waiting(deployment, waits_at_github(run, now), now)
         return
     if run.conclusion == "success":
         step_succeeded(deployment, run, now)
@@ -194,18 +194,50 @@ def waits_at_github(run: WorkflowRun, now: datetime) -> str:
     if run.status == "pending":
         return "The workflow run waits at GitHub for another run of its concurrency group."
     if run.status in {"requested", "queued"} and now - run.created_at > NO_RUNNER_AFTER:
-        minutes = int((now - run.created_at).total_seconds() // 60)
-        return f"GitHub has not started the workflow run for {minutes} minutes: no runner has taken it."
+        minutes = int(NO_RUNNER_AFTER.total_seconds() // 60)
+        return f"GitHub has not started the workflow run for more than {minutes} minutes: no runner has taken it."
     return ""
 
 
-def note_waiting(deployment: Deployment, sentence: str) -> None:
-    """Say on page and in the message what the run waits for. The target must be locked."""
-    if deployment.detail != sentence:
-        deployment.detail = sentence
-        deployment.save(update_fields=["detail"])
-        key = f"waits:{deployment.step_id}:{len(sentence)}"
-        enqueue(EffectKind.ANNOUNCE, deployment.promotion, key=key, now=timezone.now())
+def note_waiting(deployment: Deployment, sentence: str, now: datetime) -> None:
+    """Say everywhere what the run waits for. The target must be locked."""
+    if deployment.detail == sentence:
+        return
+    deployment.detail = sentence
+    deployment.save(update_fields=["detail"])
+    if sentence:
+        record(
+            "deployment.waits",
+            via=Via.GITHUB,
+            promotion=deployment.promotion,
+            now=now,
+            version=deployment.version.number,
+            detail=sentence,
+        )
+    else:
+        key = f"works:{deployment.step_id}:{now.timestamp():.0f}"
+        enqueue(EffectKind.ANNOUNCE, deployment.promotion, key=key, now=now)
+
+
+def watch_runs(*, now: datetime | None = None) -> int:
+    """Time alone tells that no runner takes a run: nothing changes at GitHub, so no reading says so. Returns how
+    many were noted."""
+    moment = now or timezone.now()
+    idle = Deployment.objects.filter(
+        status=D.RUNNING,
+        detail="",
+        step__workflow_run__status__in=["requested", "queued"],
+        step__workflow_run__created_at__lt=moment - NO_RUNNER_AFTER,
+    )
+    noted = 0
+    for deployment_id in list(idle.values_list("pk", flat=True)):
+        with transaction.atomic():
+            deployment = lock_deployment(deployment_id)
+            run = deployment.workflow_run
+            if deployment.status == D.RUNNING and run is not None:
+                note_waiting(deployment, waits_at_github(run, moment), moment)
+                noted += 1
+    return noted
 
 
 @transaction.atomic
