@@ -18,6 +18,13 @@ from integrations.models import Heartbeat, Poll
 
 # One failed look is a hiccup; after three the data on the pages may be old.
 FAILURES = 3
+MESSAGES = [
+    (
+        [EffectKind.ANNOUNCE, EffectKind.NOTIFY, EffectKind.ALERT],
+        "Slack's messages wait: {}. They are delivered later.",
+    ),
+    ([EffectKind.MAIL], "Mail waits: {}. It is sent later."),
+]
 SERVICES = {"mlflow": "MLflow", "repository": "GitHub", "run": "GitHub"}
 
 
@@ -47,14 +54,14 @@ def notices() -> list[str]:
             f"{SERVICES[poll.kind]} cannot be read ({poll.last_error.rstrip('.')}); {known}."
         )
     waiting = Effect.objects.filter(
-        kind=EffectKind.ANNOUNCE,
         status=EffectStatus.WAITING,
         attempts__gte=FAILURES,
         created_at__lte=now - timedelta(seconds=30),
     )
-    reason = waiting.values_list("last_error", flat=True).first()
-    if reason:
-        found.append(f"Slack's messages wait: {reason.rstrip('.')}. They are delivered later.")
+    for kinds, sentence in MESSAGES:
+        reason = waiting.filter(kind__in=kinds).values_list("last_error", flat=True).first()
+        if reason:
+            found.append(sentence.format(reason.rstrip(".")))
     return found
 
 
