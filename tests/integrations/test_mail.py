@@ -260,6 +260,14 @@ def test_a_server_without_tls_gets_neither_password_nor_mail(mail: Mail) -> None
     assert not mail.box.messages
 
 
+def test_a_connection_that_is_not_secure_is_not_used(mail: Mail) -> None:
+    mail.settings.EMAIL_USE_SSL = True  # and the server answers in plain text
+    effect = mail.deliver(mail.tell("bob"))
+    assert effect.status == EffectStatus.WAITING
+    assert effect.last_error.startswith("No secure connection to the mail server (WRONG_VERSION")
+    assert not mail.box.messages
+
+
 def test_never_inside_a_transaction(world: World, settings: Settings) -> None:
     settings.EMAIL_HOST = "127.0.0.1"
     alert(world.target())
