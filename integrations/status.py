@@ -53,13 +53,19 @@ def notices() -> list[str]:
         found.append(
             f"{SERVICES[poll.kind]} cannot be read ({poll.last_error.rstrip('.')}); {known}."
         )
-    waiting = Effect.objects.filter(
-        status=EffectStatus.WAITING,
-        attempts__gte=FAILURES,
-        created_at__lte=now - timedelta(seconds=30),
+    waiting = dict(
+        Effect.objects.filter(
+            kind__in=[kind for kinds, _ in MESSAGES for kind in kinds],
+            status=EffectStatus.WAITING,
+            attempts__gte=FAILURES,
+            created_at__lte=now - timedelta(seconds=30),
+        )
+        .order_by("kind", "id")
+        .distinct("kind")
+        .values_list("kind", "last_error")
     )
     for kinds, sentence in MESSAGES:
-        reason = waiting.filter(kind__in=kinds).values_list("last_error", flat=True).first()
+        reason = next((waiting[kind] for kind in kinds if kind in waiting), "")
         if reason:
             found.append(sentence.format(reason.rstrip(".")))
     return found
