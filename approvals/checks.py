@@ -22,6 +22,8 @@ def sandbox_stays_at_home(
         "GITHUB_API_URL": urlsplit(settings.GITHUB_API_URL).hostname,
         "SLACK_API_URL": urlsplit(settings.SLACK_API_URL).hostname,
     }
+    if settings.EMAIL_HOST:
+        hosts["EMAIL_HOST"] = settings.EMAIL_HOST
     return [
         Error(
             f"SANDBOX is set, which lets anybody sign in as anybody, but {name} points to {host}.",

@@ -5,6 +5,8 @@ from __future__ import annotations
 import unicodedata
 from datetime import UTC, datetime
 
+_TURNING = dict.fromkeys([*range(0x202A, 0x202F), *range(0x2066, 0x206A)])
+
 
 def clean_text(text: str) -> str:
     """What a person wrote, without control characters; new lines stay."""
@@ -12,6 +14,17 @@ def clean_text(text: str) -> str:
         char for char in text if char in "\n\t" or unicodedata.category(char) not in {"Cc", "Cs"}
     )
     return kept.strip()
+
+
+def straight(text: str) -> str:
+    """Without the marks that turn the direction of the text after them: a name could disguise what follows."""
+    return text.translate(_TURNING)
+
+
+def one_line(text: str, limit: int) -> str:
+    """One line of at most ``limit`` characters, fit for a heading or a header."""
+    line = " ".join(clean_text(straight(text)).split())
+    return line if len(line) <= limit else f"{line[: limit - 1]}…"
 
 
 def day_and_time(moment: datetime) -> str:

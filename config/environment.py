@@ -7,9 +7,12 @@ what to put there, so that a start-up never ends in a traceback about a missing 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
+
+from approvals.wording import listed
 
 
 class Misconfigured(ImproperlyConfigured):
@@ -60,6 +63,22 @@ def read_bool(name: str) -> bool:
 def read_list(name: str, default: str = "") -> list[str]:
     """A comma-separated list, without empty items."""
     return [item.strip() for item in read(name, default).split(",") if item.strip()]
+
+
+def read_choice(name: str, choices: Sequence[str]) -> str:
+    """One of ``choices``; the first one where nothing is set."""
+    value = read(name, choices[0]).lower()
+    if value not in choices:
+        raise Misconfigured(f"{name} is {value!r}. Use {listed(list(choices), 'or')}.")
+    return value
+
+
+def read_port(name: str, default: int) -> int:
+    """A port, from 1 to 65535."""
+    text = read(name, str(default))
+    if not text.isascii() or not text.isdigit() or not 0 < int(text) < 65536:
+        raise Misconfigured(f"{name} is {text!r}. Use a port, a number from 1 to 65535.")
+    return int(text)
 
 
 def read_seconds(name: str, default: float) -> float:

@@ -12,7 +12,15 @@ from urllib.parse import urlsplit
 
 import dj_database_url
 
-from config.environment import Misconfigured, read, read_bool, read_list, read_seconds
+from config.environment import (
+    Misconfigured,
+    read,
+    read_bool,
+    read_choice,
+    read_list,
+    read_port,
+    read_seconds,
+)
 
 ROOT = Path(__file__).resolve().parent.parent
 VAR = Path(read("COUNTERSIGN_VAR", str(ROOT / "var")))
@@ -46,12 +54,23 @@ SLACK_BOT_TOKEN = read("SLACK_BOT_TOKEN", "")
 SLACK_SIGNING_SECRET = read("SLACK_SIGNING_SECRET", "")
 # Whose people may decide: the workspace's id, and on Enterprise Grid the organisation's after it.
 SLACK_TEAM_ID = read_list("SLACK_TEAM_ID")
+# Mail is off unless EMAIL_HOST is set.
+EMAIL_HOST = read("EMAIL_HOST", "")
+_tls = read_choice("EMAIL_TLS", ["starttls", "tls", "off"])
+EMAIL_USE_TLS, EMAIL_USE_SSL = _tls == "starttls", _tls == "tls"
+EMAIL_PORT = read_port("EMAIL_PORT", {"starttls": 587, "tls": 465, "off": 25}[_tls])
+EMAIL_HOST_USER = read("EMAIL_USER", "")
+EMAIL_HOST_PASSWORD = read("EMAIL_PASSWORD", "")
+EMAIL_TIMEOUT = 10
+DEFAULT_FROM_EMAIL = read("DEFAULT_FROM_EMAIL", "")
 # The stand-ins' pages, linked from the header in the sandbox only.
 SANDBOX_LINKS = {
     "Slack": SLACK_API_URL.removesuffix("api/"),
     "GitHub": GITHUB_API_URL,
     "MLflow": MLFLOW_PUBLIC_URL,
 }
+if _mail_page := read("SANDBOX_MAIL_URL", ""):
+    SANDBOX_LINKS["Mail"] = _mail_page
 
 # --- database and broker: the same engines everywhere (docs/adr/0002) ------------------------------
 _database_url = read("DATABASE_URL", "")
@@ -169,7 +188,7 @@ SESSION_COOKIE_HTTPONLY = True
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 if SANDBOX:
-    # Four demo servers share 127.0.0.1, and browsers keep cookies by host, not by port.
+    # The demo's servers share 127.0.0.1, and browsers keep cookies by host, not by port.
     SESSION_COOKIE_NAME = "countersign_session"
     CSRF_COOKIE_NAME = "countersign_csrf"
 

@@ -19,7 +19,7 @@ urlpatterns = [
     path("api/v1/", include("approvals.api.urls", namespace="api")),
     path("integrations/", include("integrations.urls")),
     path("admin/", admin.site.urls),
-    # Mail is not set up: nobody is told that a message was sent when none was.
+    # No password is reset by mail: nobody is told that a message was sent when none was.
     path(
         "accounts/password/reset/",
         login_not_required(TemplateView.as_view(template_name="account/no_mail.html")),

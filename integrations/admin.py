@@ -34,6 +34,13 @@ class SlackMessageAdmin(LookOnly):
     list_display = ("promotion_id", "channel", "ts", "updated_at")
 
 
+@admin.register(models.SentMail)
+class SentMailAdmin(LookOnly):
+    """Who was sent what, and when."""
+
+    list_display = ("effect_id", "person", "at", "refusal")
+
+
 @admin.register(models.SlackIdentity)
 class SlackIdentityAdmin(LookOnly):
     """Who is who. Deleting a row unlinks that person, and is recorded."""

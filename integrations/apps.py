@@ -4,7 +4,7 @@ from django.apps import AppConfig
 
 
 class IntegrationsConfig(AppConfig):
-    """GitHub, MLflow, Slack, and the outbox that feeds them."""
+    """GitHub, MLflow, Slack, mail, and the outbox that feeds them."""
 
     name = "integrations"
     default_auto_field = "django.db.models.BigAutoField"

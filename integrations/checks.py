@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from django.apps import AppConfig
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, register
+from django.core.mail.message import sanitize_address
 
 
 def _together(names: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -36,6 +37,13 @@ def services_are_configured(
     slack, slack_missing = _together(["SLACK_BOT_TOKEN", "SLACK_SIGNING_SECRET", "SLACK_TEAM_ID"])
     if slack and slack_missing:
         problems.append(f"{' and '.join(slack_missing)} not set: Slack needs all three.")
+    if settings.EMAIL_HOST:
+        try:
+            sanitize_address(settings.DEFAULT_FROM_EMAIL, "utf-8")
+        except ValueError:
+            problems.append("DEFAULT_FROM_EMAIL is not set to an address: whom is mail from?")
+        if bool(settings.EMAIL_HOST_USER) != bool(settings.EMAIL_HOST_PASSWORD):
+            problems.append("Only one of EMAIL_USER and EMAIL_PASSWORD is set: set both or none.")
     return [
         Error(text, hint="Set it, or NAME_FILE to a file that holds it.", id="integrations.E001")
         for text in problems

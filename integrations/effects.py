@@ -245,6 +245,20 @@ def notify(effect: Effect) -> None:
     reply(_promotion_id(effect), effect.payload)
 
 
+def alert(effect: Effect) -> None:
+    """Tell the target's Slack channel, with mentions."""
+    from integrations.slack.announce import alert as post
+
+    post(effect)
+
+
+def mail(effect: Effect) -> None:
+    """An e-mail to each of the people it is for."""
+    from integrations.mail.deliver import deliver
+
+    deliver(effect)
+
+
 HANDLERS: dict[str, Handler] = {
     EffectKind.GATHER_FACTS: gather_facts,
     EffectKind.DISPATCH: dispatch,
@@ -252,4 +266,6 @@ HANDLERS: dict[str, Handler] = {
     EffectKind.SET_ALIAS: set_alias,
     EffectKind.ANNOUNCE: announce,
     EffectKind.NOTIFY: notify,
+    EffectKind.ALERT: alert,
+    EffectKind.MAIL: mail,
 }

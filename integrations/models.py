@@ -1,11 +1,12 @@
-"""Rows that belong to the adapters: what is polled when, who is who in Slack, which message is whose."""
+"""Rows that belong to the adapters: what is polled when, who is who in Slack, which message
+is whose, who got which mail."""
 
 from __future__ import annotations
 
 from django.conf import settings
 from django.db import models
 
-from approvals.models import Promotion
+from approvals.models import Effect, Promotion
 
 
 class Heartbeat(models.Model):
@@ -78,3 +79,24 @@ class SlackMessage(models.Model):
 
     def __str__(self) -> str:
         return f"message of promotion {self.promotion_id}"
+
+
+class SentMail(models.Model):
+    """One person's copy of a mail: the server took it, or refused it for good. Neither is sent again."""
+
+    effect = models.ForeignKey(Effect, on_delete=models.CASCADE, related_name="mails")
+    person = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="mails"
+    )
+    at = models.DateTimeField()
+    refusal = models.CharField(
+        max_length=200, blank=True, help_text="Why the server refused; empty: it was sent."
+    )
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["effect", "person"], name="mail_once_per_person"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.person}: {self.refusal or 'sent'}"

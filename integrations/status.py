@@ -18,6 +18,13 @@ from integrations.models import Heartbeat, Poll
 
 # One failed look is a hiccup; after three the data on the pages may be old.
 FAILURES = 3
+MESSAGES = [
+    (
+        [EffectKind.ANNOUNCE, EffectKind.NOTIFY, EffectKind.ALERT],
+        "Slack's messages wait: {}. They are delivered later.",
+    ),
+    ([EffectKind.MAIL], "Mail waits: {}. It is sent later."),
+]
 SERVICES = {"mlflow": "MLflow", "repository": "GitHub", "run": "GitHub"}
 
 
@@ -46,15 +53,21 @@ def notices() -> list[str]:
         found.append(
             f"{SERVICES[poll.kind]} cannot be read ({poll.last_error.rstrip('.')}); {known}."
         )
-    waiting = Effect.objects.filter(
-        kind=EffectKind.ANNOUNCE,
-        status=EffectStatus.WAITING,
-        attempts__gte=FAILURES,
-        created_at__lte=now - timedelta(seconds=30),
+    waiting = dict(
+        Effect.objects.filter(
+            kind__in=[kind for kinds, _ in MESSAGES for kind in kinds],
+            status=EffectStatus.WAITING,
+            attempts__gte=FAILURES,
+            created_at__lte=now - timedelta(seconds=30),
+        )
+        .order_by("kind", "id")
+        .distinct("kind")
+        .values_list("kind", "last_error")
     )
-    reason = waiting.values_list("last_error", flat=True).first()
-    if reason:
-        found.append(f"Slack's messages wait: {reason.rstrip('.')}. They are delivered later.")
+    for kinds, sentence in MESSAGES:
+        reason = next((waiting[kind] for kind in kinds if kind in waiting), "")
+        if reason:
+            found.append(sentence.format(reason.rstrip(".")))
     return found
 
 

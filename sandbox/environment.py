@@ -10,7 +10,14 @@ from collections.abc import Mapping
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-PORTS = {"PORT": 8000, "MLFLOW_PORT": 8001, "GITHUB_PORT": 8002, "SLACK_PORT": 8003}
+PORTS = {
+    "PORT": 8000,
+    "MLFLOW_PORT": 8001,
+    "GITHUB_PORT": 8002,
+    "SLACK_PORT": 8003,
+    "MAIL_PORT": 8004,
+    "MAIL_SMTP_PORT": 8005,
+}
 SECRETS = (
     "SECRET_KEY",
     "GITHUB_TOKEN",
@@ -19,7 +26,14 @@ SECRETS = (
     "SLACK_SIGNING_SECRET",
 )
 # A developer's shell may hold real accounts. The demo talks to its stand-ins, never with these.
-REAL_WORLD = ("GITHUB_APP_ID", "GITHUB_APP_PRIVATE_KEY", "GITHUB_APP_INSTALLATION_ID", "DEBUG")
+REAL_WORLD = (
+    "GITHUB_APP_ID",
+    "GITHUB_APP_PRIVATE_KEY",
+    "GITHUB_APP_INSTALLATION_ID",
+    "EMAIL_USER",
+    "EMAIL_PASSWORD",
+    "DEBUG",
+)
 # MLflow's own patience (7 tries, 247 s) would hold a worker for minutes when the server is down.
 MLFLOW_CLIENT = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
@@ -45,7 +59,7 @@ def data_folder() -> Path:
 
 
 def read_ports(env: Mapping[str, str]) -> dict[str, int]:
-    """The four ports by the name of their setting. Raises StartError for one that cannot be."""
+    """The ports by the name of their setting. Raises StartError for one that cannot be."""
     ports: dict[str, int] = {}
     for name, default in PORTS.items():
         text = env.get(name) or str(default)
@@ -113,6 +127,11 @@ def build(
         "GITHUB_API_URL": home["GITHUB_PORT"],
         "SLACK_API_URL": home["SLACK_PORT"] + "/api/",
         "SLACK_TEAM_ID": "T0ACME",
+        "EMAIL_HOST": "127.0.0.1",
+        "EMAIL_PORT": str(ports["MAIL_SMTP_PORT"]),
+        "EMAIL_TLS": "off",
+        "DEFAULT_FROM_EMAIL": "Countersign <countersign@acme.example>",
+        "SANDBOX_MAIL_URL": home["MAIL_PORT"] + "/",
         "COUNTERSIGN_CONFIG": str(ROOT / "examples" / "countersign.yaml"),
         "COUNTERSIGN_VAR": str(data),
         "DJANGO_SETTINGS_MODULE": "config.settings",

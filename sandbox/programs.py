@@ -41,6 +41,12 @@ def outside_world(env: Mapping[str, str], data: Path) -> list[Program]:
             f"--data={data / 'slack'}",
             f"--events-url={base}/integrations/slack/events",
         ),
+        _python(
+            ("mail", "Mail stand-in", env["SANDBOX_MAIL_URL"]),
+            "sandbox.mail",
+            f"--port={env['MAIL_PORT']}",
+            f"--smtp-port={env['MAIL_SMTP_PORT']}",
+        ),
     ]
 
 

@@ -126,6 +126,7 @@ def welcome(env: Mapping[str, str], seconds: float) -> str:
     MLflow        {env["MLFLOW_TRACKING_URI"]}/
     GitHub        {env["GITHUB_API_URL"]}/acme/ml-models/actions  (a stand-in; it really runs them)
     Slack         {slack}  (a stand-in; be anybody in #model-releases)
+    Mail          {env["SANDBOX_MAIL_URL"]}  (a stand-in; what Countersign writes to people)
 
   Who you can be (one click on the sign-in page, no password)
     alice    ML engineer, asks            bob    ML lead, approves

@@ -28,6 +28,7 @@ ENVIRONMENT = {
     "SLACK_BOT_TOKEN": "xoxb-test-token",
     "SLACK_SIGNING_SECRET": "test-signing-secret",
     "SLACK_TEAM_ID": "T0ACME",
+    "EMAIL_HOST": "",  # whatever the shell says, no test writes to anybody
     "COUNTERSIGN_CONFIG": str(ROOT / "examples" / "countersign.yaml"),
     "EFFECT_LEASE_SECONDS": "3",
     "LOG_LEVEL": "ERROR",

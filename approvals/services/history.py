@@ -28,7 +28,8 @@ LANES = {
     # Behind the message itself, below which it is written.
     EffectKind.NOTIFY: "announce:{promotion}",
     EffectKind.ALERT: "alert:{target}",
-    EffectKind.MAIL: "mail:{target}",
+    # Each by itself: a full mailbox must not hold up what others are to be told.
+    EffectKind.MAIL: "mail:{target}:{promotion}:{key}",
     EffectKind.ANSWER_GATE: "gate:{key}",
 }
 
@@ -105,7 +106,7 @@ def enqueue(
         kind=kind,
         lane=LANES[kind].format(
             promotion=promotion.pk if promotion else "", target=target_id, key=key
-        ),
+        )[:100],
         promotion=promotion,
         target_id=target_id,
         payload=payload or {},

@@ -1,22 +1,26 @@
-"""Delivers the announce effect: one message per promotion, posted once, then edited in place."""
+"""Delivers the messages: one per promotion, posted once, then edited in place; what is written below it;
+what a target's channel is told."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from django.utils import timezone
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 
-from approvals.models import Person, Promotion
+from approvals.models import Effect, Person, Promotion
 from approvals.seals import digest
+from approvals.wording import one_line
 from integrations.models import SlackMessage
 from integrations.slack.client import code_of, is_configured, slack
-from integrations.slack.messages import render, slack_ids
-from integrations.slack.text import inert
+from integrations.slack.messages import address, render, slack_ids
+from integrations.slack.text import MOST_NAMES, inert, link
 
 EVENT_TYPE = "countersign_promotion"
+ALERT_TYPE = "countersign_alert"
 GONE = {"message_not_found", "cant_update_message", "edit_window_closed"}
 
 
@@ -48,7 +52,9 @@ def deliver(promotion_id: int, *, attempts: int) -> None:
         edited = bool(message.ts) and _edit(client, message, content)
         if not edited and attempts > 1:
             # An earlier attempt may have posted it before its answer was lost.
-            message.ts = _posted_already(client, message.channel, promotion)
+            message.ts = _posted_already(
+                client, message.channel, _mark(promotion), promotion.requested_at
+            )
             edited = bool(message.ts) and _edit(client, message, content)
         if not edited:
             _post(client, message, promotion, content)
@@ -83,6 +89,33 @@ def reply(promotion_id: int, payload: Mapping[str, Any]) -> None:
         )
 
 
+def alert(effect: Effect) -> None:
+    """Post the news of a target to its channel: ``subject``, ``text`` and the linked ones of the ``people``.
+    Raises Unavailable or Rejected; quietly nothing where there is no channel or no Slack."""
+    if effect.target is None:
+        raise RuntimeError(f"The effect {effect.pk} ({effect.kind}) is about no target.")
+    channel, model = effect.target.channel, effect.target.model
+    if not channel or not is_configured():
+        return
+    payload = effect.payload
+    people = Person.objects.filter(pk__in=payload["people"], is_active=True).order_by("username")
+    ids = slack_ids(list(people))
+    called = [f"<@{ids[each.pk]}>" for each in people if each.pk in ids][:MOST_NAMES]
+    text = "\n".join(
+        [
+            f":rotating_light: *{inert(one_line(payload['subject'], 150))}*",
+            inert(str(payload["text"]), 2500),
+            " ".join([link(address(model.get_absolute_url()), f"Open {model.name}"), *called]),
+        ]
+    )
+    mark = {"event_type": ALERT_TYPE, "event_payload": {"key": effect.dedupe_key}}
+    with slack() as client:
+        # An earlier attempt may have posted it before its answer was lost.
+        if effect.attempts > 1 and _posted_already(client, channel, mark, effect.created_at):
+            return
+        client.chat_postMessage(channel=channel, text=text, unfurl_links=False, metadata=mark)
+
+
 def _edit(client: WebClient, message: SlackMessage, content: dict[str, Any]) -> bool:
     """Edit the message in place; False when somebody deleted it."""
     try:
@@ -101,7 +134,7 @@ def _post(
     answer = client.chat_postMessage(
         channel=message.channel,
         unfurl_links=False,
-        metadata={"event_type": EVENT_TYPE, "event_payload": {"token": promotion.token}},
+        metadata=_mark(promotion),
         **content,
     )
     message.channel, message.ts = answer["channel"], answer["ts"]
@@ -110,23 +143,28 @@ def _post(
     message.save()
 
 
-def _posted_already(client: WebClient, channel: str, promotion: Promotion) -> str:
-    """The ts of this promotion's message, found by its metadata; empty when there is none."""
+def _mark(promotion: Promotion) -> dict[str, Any]:
+    """What the message carries unseen, to be found again by."""
+    return {"event_type": EVENT_TYPE, "event_payload": {"token": promotion.token}}
+
+
+def _posted_already(
+    client: WebClient, channel: str, mark: Mapping[str, Any], since: datetime
+) -> str:
+    """The ts of the message with this metadata; empty when there is none."""
     cursor = ""
     while True:
         page = client.conversations_history(
             channel=channel,
             include_all_metadata=True,
-            oldest=str(promotion.requested_at.timestamp() - 60),
+            oldest=str(since.timestamp() - 60),
             limit=200,
             cursor=cursor,
         )
         messages: list[dict[str, Any]] = page.get("messages", [])
         for each in messages:
-            metadata = each.get("metadata") or {}
-            if metadata.get("event_type") == EVENT_TYPE and (
-                metadata.get("event_payload", {}).get("token") == promotion.token
-            ):
+            found = each.get("metadata") or {}
+            if all(found.get(key) == value for key, value in mark.items()):
                 return str(each["ts"])
         cursor = (page.get("response_metadata") or {}).get("next_cursor") or ""
         if not cursor:

@@ -6,10 +6,8 @@ import re
 from datetime import datetime
 from typing import Any
 
-from approvals.wording import day_and_time, listed
+from approvals.wording import day_and_time, listed, straight
 
-# Marks that turn the direction of the text after them: a name could disguise what follows it.
-_TURNING = dict.fromkeys([*range(0x202A, 0x202F), *range(0x2066, 0x206A)])
 _HALF_AN_ENTITY = re.compile(r"&[a-z]*$")
 # Slack's limit for the text of a section.
 SECTION = 3000
@@ -19,7 +17,7 @@ MOST_NAMES = 10
 def inert(text: str, limit: int = 600) -> str:
     """Escaped so that ``<!channel>`` or ``<@U…>`` in it is just text; at most ``limit`` characters
     as Slack counts them, which is after escaping."""
-    escaped = text.translate(_TURNING).replace("&", "&amp;")
+    escaped = straight(text).replace("&", "&amp;")
     escaped = escaped.replace("<", "&lt;").replace(">", "&gt;")
     if len(escaped) <= limit:
         return escaped

@@ -90,6 +90,8 @@ def manage(root: Path, *arguments: str, **changes: str | None) -> subprocess.Com
         ({"SECRET_KEY": None}, "SECRET_KEY is not set. Set SECRET_KEY, or SECRET_KEY_FILE"),
         ({"BASE_URL": "countersign.example"}, "BASE_URL is 'countersign.example'."),
         ({"DATABASE_URL": "sqlite:///x.db"}, "DATABASE_URL must name a PostgreSQL database"),
+        ({"EMAIL_TLS": "yes"}, "EMAIL_TLS is 'yes'. Use starttls, tls or off."),
+        ({"EMAIL_PORT": "smtp"}, "EMAIL_PORT is 'smtp'. Use a port, a number from 1 to 65535."),
     ],
 )
 def test_one_sentence_no_traceback(
@@ -126,9 +128,11 @@ def test_nothing_is_missing() -> None:
         ("GITHUB_API_URL", "https://api.github.com"),
         ("SLACK_API_URL", "https://slack.com/api/"),
         ("BASE_URL", "http://127.0.0.1.example"),
+        ("EMAIL_HOST", "smtp.example"),
     ],
 )
 def test_the_sandbox_stays_at_home(settings: Settings, name: str, value: str) -> None:
+    settings.DEFAULT_FROM_EMAIL = "countersign@acme.example"
     setattr(settings, name, value)
     assert found() == ["approvals.E001"]
     settings.SANDBOX = False
@@ -150,6 +154,28 @@ def test_each_service_is_asked_for(settings: Settings, changes: dict[str, str]) 
     for name, value in changes.items():
         setattr(settings, name, value)
     assert found() == ["integrations.E001"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"DEFAULT_FROM_EMAIL": ""},
+        {"DEFAULT_FROM_EMAIL": "Countersign, Inc <countersign@acme.example>"},
+        {"EMAIL_HOST_USER": "countersign"},
+        {"EMAIL_HOST_PASSWORD": "secret"},
+    ],
+)
+def test_mail_is_configured_whole_or_not_at_all(
+    settings: Settings, changes: dict[str, str]
+) -> None:
+    settings.EMAIL_HOST = "127.0.0.1"
+    settings.DEFAULT_FROM_EMAIL = "Countersign <countersign@acme.example>"
+    assert found() == []
+    for name, value in changes.items():
+        setattr(settings, name, value)
+    assert found() == ["integrations.E001"]
+    settings.EMAIL_HOST = ""
+    assert found() == []
 
 
 def test_a_github_app_instead_of_a_token(settings: Settings) -> None:

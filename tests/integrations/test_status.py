@@ -52,11 +52,12 @@ def test_services_that_cannot_be_read(world: World) -> None:
     ]
 
 
-def test_messages_that_wait(world: World) -> None:
+@pytest.mark.parametrize("kind", ["announce", "notify", "alert"])
+def test_messages_that_wait(world: World, kind: str) -> None:
     alive()
     promotion = world.request()
     Effect.objects.filter(promotion=promotion).update(
-        kind="announce",
+        kind=kind,
         attempts=5,
         last_error="Slack could not be reached.",
         created_at=timezone.now() - timedelta(minutes=2),

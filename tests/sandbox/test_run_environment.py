@@ -41,6 +41,8 @@ def test_each_port_can_be_changed() -> None:
         "MLFLOW_PORT": 8001,
         "GITHUB_PORT": 8002,
         "SLACK_PORT": 8003,
+        "MAIL_PORT": 8004,
+        "MAIL_SMTP_PORT": 8005,
     }
 
 
@@ -67,6 +69,8 @@ def test_the_demo_never_takes_a_real_account_from_the_shell(tmp_path: Path) -> N
         "GITHUB_TOKEN": "ghp_real",
         "GITHUB_APP_PRIVATE_KEY": "real",
         "SLACK_BOT_TOKEN_FILE": "/run/secrets/real",
+        "EMAIL_HOST": "smtp.real",
+        "EMAIL_PASSWORD": "real",
         "BASE_URL": "https://countersign.real",
         "DATABASE_URL": "postgresql://chosen",
     }

@@ -18,7 +18,7 @@ from typing import Any
 import requests
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-PORTS = ("PORT", "MLFLOW_PORT", "GITHUB_PORT", "SLACK_PORT")
+PORTS = ("PORT", "MLFLOW_PORT", "GITHUB_PORT", "SLACK_PORT", "MAIL_PORT", "MAIL_SMTP_PORT")
 READY = "Countersign is ready"
 START_SECONDS = 400
 # What tests.plugin set for this process; the product must find its own.
@@ -33,6 +33,7 @@ class Product:
     mlflow: str
     github: str
     slack: str
+    mail: str
     data: Path
 
     def said(self) -> list[str]:
@@ -72,7 +73,7 @@ def free_ports(count: int) -> list[int]:
 @contextmanager
 def running(data: Path) -> Iterator[Product]:
     """Start as the README says, wait for the block that says it is ready, stop with Ctrl-C's signal."""
-    ports = dict(zip(PORTS, free_ports(4), strict=True))
+    ports = dict(zip(PORTS, free_ports(len(PORTS)), strict=True))
     environment = {key: value for key, value in os.environ.items() if key not in OURS}
     environment |= {name: str(port) for name, port in ports.items()}
     environment["COUNTERSIGN_VAR"] = str(data)
@@ -88,8 +89,10 @@ def running(data: Path) -> Iterator[Product]:
         )
     try:
         _wait(process, log)
-        web, mlflow, github, slack = (f"http://127.0.0.1:{port}" for port in ports.values())
-        yield Product(web, mlflow, github, slack, data)
+        web, mlflow, github, slack, mail, _ = (
+            f"http://127.0.0.1:{port}" for port in ports.values()
+        )
+        yield Product(web, mlflow, github, slack, mail, data)
     finally:
         process.send_signal(signal.SIGINT)
         try:

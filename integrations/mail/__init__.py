@@ -1,0 +1,1 @@
+"""Everything about mail: the connection, the words, who gets them."""
