@@ -1,4 +1,4 @@
-"""A delivery as steps to look at: approved → starting → running → live → alias written."""
+"""A delivery as steps to look at: approved → starting → running → live → registry written."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 from approvals.models import Deployment, Promotion
 from approvals.states import DeploymentStatus
+from approvals.write_back import WriteBack
 
 DONE, NOW, TODO, BAD = "done", "now", "todo", "bad"
 ICONS = {DONE: "circle-check", NOW: "loader", TODO: "circle-dashed", BAD: "circle-x"}
@@ -44,8 +45,8 @@ WALK = {
 }
 
 
-def steps_of(promotion: Promotion, deployment: Deployment | None, alias: str) -> list[Step]:
-    """The steps of an approved promotion; none before."""
+def steps_of(promotion: Promotion, deployment: Deployment | None, written: str) -> list[Step]:
+    """The steps of an approved promotion; none before. ``written`` is ``decisions.registry_is_written``."""
     if deployment is None:
         return []
     status = DeploymentStatus(deployment.status)
@@ -60,7 +61,8 @@ def steps_of(promotion: Promotion, deployment: Deployment | None, alias: str) ->
         Step("Running", running, inner=list(run.steps) if run else []),
         Step("Live", live, promotion.target.environment.name),
     ]
-    if promotion.target.alias:
-        state = {"done": DONE, "failed": BAD, "waiting": NOW}.get(alias, TODO)
-        steps.append(Step("Registry alias written", state, promotion.target.alias))
+    wanted = WriteBack.of(promotion.target.alias, promotion.target.write_back)
+    if wanted.is_wanted:
+        state = {"done": DONE, "failed": BAD, "waiting": NOW}.get(written, TODO)
+        steps.append(Step("Registry written", state, wanted.words))
     return steps
