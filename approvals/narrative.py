@@ -8,6 +8,7 @@ from typing import Any
 from approvals.models import Event
 from approvals.states import EvidenceVerdict
 from approvals.wording import listed
+from approvals.write_back import registry_words
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,8 @@ KINDS: dict[str, Kind] = {
     "deployment.given_up": Kind(
         "{actor} settled that it came to nothing: {reason}", "ban", "attention"
     ),
+    "registry.written": Kind("Written to MLflow: {registry}", "tag"),
+    # Older releases wrote the alias alone.
     "registry.alias_set": Kind("MLflow's alias {alias} now points to v{version}{was}", "tag"),
     "target.locked": Kind("{actor} locked {model} in {environment}: {reason}", "lock", "bad"),
     "target.unlocked": Kind("{actor} unlocked {model} in {environment}: {reason}", "lock-open"),
@@ -169,6 +172,7 @@ def sentence_of(event: Event) -> str:
         "outcome": "passed" if event.data.get("verdict") == EvidenceVerdict.PASS else "failed",
         "where": f" in {event.data['environment']}" if event.data.get("environment") else "",
         "changes": _changes(event.data.get("changes", [])),
+        "registry": registry_words(event.data),
     }
     return kind_of(event).sentence.format_map(_Tolerant(values)).strip()
 

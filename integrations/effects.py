@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.utils import timezone
 
 from approvals import services
-from approvals.models import Deployment, Effect, Promotion, Target
+from approvals.models import Deployment, Effect, ModelVersion, Promotion, Target
 from approvals.models.outbox import EffectKind
 from approvals.services import ObservedFacts
 from approvals.services.delivery import NotYet
 from approvals.states import DeploymentStatus
+from approvals.write_back import PROMOTION_TAG, SEAL_TAG, WriteBack, live_tag, moment_text
 from integrations.errors import Rejected, Unavailable
 from integrations.github import dispatch as github
 from integrations.github.client import requester
 from integrations.outbox import Handler, Later
+
+if TYPE_CHECKING:
+    from integrations.mlflow.write_back import Order as RegistryOrder
 
 D = DeploymentStatus
 LOOKUP_EVERY_SECONDS = 3.0
@@ -221,14 +226,64 @@ def _look_up(deployment: Deployment) -> None:
 
 def set_alias(effect: Effect) -> None:
     """Write the live version to the registry, unless something newer is live by now."""
-    from integrations.mlflow import aliases
+    from integrations.mlflow import write_back
 
     deployment = _deployment(effect)
-    target = deployment.target
-    if target.live_deployment_id != deployment.pk or not target.alias:
+    order = _registry_order(deployment, effect)
+    if order is None:
         return
-    before = aliases.set_alias(target.model.registry_name, target.alias, deployment.version.number)
-    services.record_alias_set(deployment_id=deployment.pk, alias=target.alias, before=before)
+
+    def still_live() -> bool:
+        return Target.objects.filter(live_deployment=deployment.pk).exists()
+
+    before, overtaken = effect.payload.get("before"), True
+    if still_live():
+        before = services.keep_registry_before(
+            effect_id=effect.pk, before=before or write_back.read(order)
+        )
+        overtaken = not write_back.write(order, still_live)
+    if before is None:
+        return  # nothing was ever written
+    written = write_back.told(order, before, write_back.read(order), overtaken=overtaken)
+    services.record_registry_written(
+        effect_id=effect.pk, deployment_id=deployment.pk, written=written
+    )
+
+
+def _registry_order(deployment: Deployment, effect: Effect) -> RegistryOrder | None:
+    """What the registry should say of the deployment; None when nothing is to be written."""
+    from integrations.mlflow.write_back import Order, Which
+
+    target, version, promotion = deployment.target, deployment.version, deployment.promotion
+    wanted = WriteBack.of(target.alias, target.write_back)
+    if not wanted.is_wanted:
+        return None
+    # Effects of older releases do not say what was live before.
+    former_id = effect.payload.get("former", deployment.previous_id) or 0
+    former = ModelVersion.objects.filter(pk=former_id).exclude(pk=version.pk).first()
+    moment = deployment.finished_at or effect.created_at
+    marks = {
+        PROMOTION_TAG: str(promotion.pk),
+        SEAL_TAG: promotion.seal,
+        live_tag(target.environment.name): moment_text(moment),
+    }
+    # A version that is live in several environments tells of the last promotion, in whatever order it is written.
+    newest = version.deployments.filter(status=D.SUCCEEDED).order_by("-finished_at", "-pk").first()
+    if newest is not None and newest.pk != deployment.pk:
+        tags = {live_tag(target.environment.name): moment_text(moment)}
+    else:
+        tags = marks
+    return Order(
+        model=target.model.registry_name,
+        live=Which(version.number, version.registered_at),
+        alias=wanted.alias,
+        previous_alias=wanted.previous_alias,
+        former=Which(former.number, former.registered_at) if former else None,
+        tags=tags if wanted.tags else {},
+        stage=wanted.stage,
+        copy_to=wanted.copy_to,
+        marks=marks,
+    )
 
 
 def announce(effect: Effect) -> None:

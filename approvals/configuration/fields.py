@@ -41,6 +41,20 @@ Label = Annotated[str, Field(pattern=PLAIN, max_length=200)]
 Line = Annotated[str, Field(pattern=PLAIN, max_length=255)]
 # A model's name is part of addresses; MLflow refuses / and : as well.
 ModelName = Annotated[str, Field(pattern=r"^[^/:\x00-\x1f\x7f]{1,255}$")]
+
+
+def _copy_name(value: str) -> str:
+    # MLflow's search, which finds the copies again, quotes names.
+    plain = value.replace("{model}", "m")
+    if not re.fullmatch(r"[^/:{}'\"`\\\x00-\x1f\x7f]{1,200}", plain):
+        raise ValueError(
+            "the name of a registered model is expected, such as prod.fraud, or prod.{model} for the model's own "
+            "name; without / : quotes and other braces"
+        )
+    return value
+
+
+CopyName = Annotated[str, AfterValidator(_copy_name)]
 # Slack's ids and names of channels.
 Channel = Annotated[str, Field(pattern=r"^#?[\w.-]{1,80}$")]
 # What Countersign itself passes to the workflow (integrations.github.dispatch).

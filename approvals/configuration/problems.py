@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 
 from approvals.configuration.rules import ApprovalRow, RuleConfig, Rules
@@ -30,7 +30,8 @@ def _unmeetable(
 
 def problems_of(file: Configuration) -> list[Problem]:
     """(path, sentence) of each, in the order of the file."""
-    return list(_problems(file))
+    # What an environment says wrongly shows at each of its models.
+    return list(dict.fromkeys(_problems(file)))
 
 
 def _problems(file: Configuration) -> Iterator[Problem]:
@@ -40,8 +41,10 @@ def _problems(file: Configuration) -> Iterator[Problem]:
             yield ("environments", index, "name"), f"{environment.name!r} is named twice"
         yield from _of_rules(file, environment, ("environments", index))
     registered: dict[str, str] = {}
+    copies: dict[str, str] = {}
     for name, model in file.models.items():
         yield from _of_model(file, name, model, names)
+        yield from _of_write_back(file, name, model, copies)
         other = registered.setdefault(model.registry_name or name, name)
         if other != name:
             yield ("models", name), f"it is the same registered model in MLflow as {other!r}"
@@ -102,7 +105,6 @@ def _of_model(
         if source.environment is not None:
             there: Path = (*path, "evidence", key, "environment")
             yield from _unknown_names([source.environment], names, there, "environment")
-    aliases: dict[str, str] = {}
     for environment in file.environments_of(model):
         own = (model.environments or {}).get(environment.name)
         workflow = (own and own.workflow) or model.workflow
@@ -111,15 +113,70 @@ def _of_model(
                 (*path, "workflow"),
                 f"{workflow!r} is not listed as a deploy workflow of {model.repository}",
             )
-        alias = (own and own.alias) or environment.alias
-        if alias and aliases.setdefault(alias, environment.name) != environment.name:
-            yield (
-                path,
-                f"{aliases[alias]} and {environment.name} share the alias {alias!r}; each needs its own",
-            )
         if len({**model.inputs, **(own.inputs if own else {})}) > 18:
             yield path, "GitHub allows 25 inputs and seven are Countersign's: at most 18"
         yield from _of_policy(file, name, environment)
+
+
+def _of_write_back(
+    file: Configuration, name: str, model: ModelConfig, copies: dict[str, str]
+) -> Iterator[Problem]:
+    """Names in the registry that would be fought over. ``copies`` tells which model is copied to which name."""
+    registered = {each.registry_name or key: key for key, each in file.models.items()}
+    aliases: dict[str, str] = {}
+    for environment in file.environments_of(model):
+        wanted = file.write_back_of(name, environment)
+        stands = _standing(file, name, environment)
+        names = [wanted.alias, wanted.previous_alias]
+        if wanted.alias and wanted.alias == wanted.previous_alias:
+            yield (
+                stands("previous_alias"),
+                f"the live version and the one before cannot share the alias {wanted.alias!r}",
+            )
+            names.pop()
+        for alias in filter(None, names):
+            if aliases.setdefault(alias, environment.name) != environment.name:
+                yield (
+                    ("models", name),
+                    f"{aliases[alias]} and {environment.name} share the alias {alias!r}; each needs its own",
+                )
+        for key in ("previous_alias", "copy_to"):
+            if getattr(wanted, key) and not wanted.alias:
+                yield stands(key), f"it needs an 'alias' for the live version in {environment.name}"
+        if wanted.copy_to:
+            for problem in _of_copy(wanted.copy_to, name, registered, copies):
+                yield stands("copy_to"), problem
+
+
+def _standing(
+    file: Configuration, name: str, environment: EnvironmentConfig
+) -> Callable[[str], Path]:
+    """Where a key stands that a model may say in place of its environment."""
+    own = (file.models[name].environments or {}).get(environment.name)
+
+    def path(key: str) -> Path:
+        if getattr(own, key, None) is not None:
+            return ("models", name, "environments", environment.name, key)
+        return ("environments", file.environments.index(environment), key)
+
+    return path
+
+
+def _of_copy(
+    copy_to: str, name: str, registered: dict[str, str], copies: dict[str, str]
+) -> Iterator[str]:
+    if len(copy_to) > 255 or set(copy_to) & set("'\"`\\"):
+        yield f"{copy_to!r} is too long for a registered model's name, or has quotes; name one without"
+    elif copy_to in registered:
+        yield (
+            f"{copy_to!r} is the registered model of {registered[copy_to]}; copies go to one of their own, such "
+            "as prod.{model}"
+        )
+    elif copies.setdefault(copy_to, name) != name:
+        yield (
+            f"{copies[copy_to]} and {name} would both be copied to {copy_to!r}; each needs its own, such as "
+            "prod.{model}"
+        )
 
 
 def _of_policy(file: Configuration, name: str, environment: EnvironmentConfig) -> Iterator[Problem]:

@@ -13,6 +13,7 @@ from approvals.calendar import Window
 from approvals.configuration.fields import (
     Alias,
     Channel,
+    CopyName,
     EvidenceName,
     Inputs,
     Label,
@@ -40,6 +41,7 @@ from approvals.policies import Requirement, Voter
 from approvals.rollouts import Strategy
 from approvals.rules import Policy
 from approvals.states import WorkflowKind
+from approvals.write_back import WriteBack
 
 
 class PersonConfig(Strict):
@@ -57,18 +59,26 @@ class TeamConfig(Strict):
     members: list[Username] = Field(min_length=1)
 
 
-class EnvironmentConfig(Rules):
+class PlaceConfig(Rules):
+    """The rules of a place, and what is written to the registry once a version is live there."""
+
+    alias: Alias | None = None
+    previous_alias: Alias | None = None
+    registry_tags: bool | None = None
+    stage: Literal["Staging", "Production"] | None = None
+    copy_to: CopyName | None = None
+
+
+class EnvironmentConfig(PlaceConfig):
     """One environment; their order in the file is the order of the chain."""
 
     name: Slug
-    alias: Alias | None = None
     strategy: StrategyConfig | None = None
 
 
-class ModelEnvironmentConfig(Rules):
+class ModelEnvironmentConfig(PlaceConfig):
     """What a model says differently in one environment."""
 
-    alias: Alias | None = None
     ref: Line | None = None
     workflow: WorkflowFile | None = None
     inputs: Inputs = Field(default_factory=dict)
@@ -195,6 +205,23 @@ class Configuration(Strict):
         own = (self.models[name].environments or {}).get(environment.name)
         says = (own and own.strategy) or environment.strategy
         return says.strategy() if says else Strategy()
+
+    def write_back_of(self, name: str, environment: EnvironmentConfig) -> WriteBack:
+        """What is written to the registry at a target: each key the model's own, else the environment's."""
+        model = self.models[name]
+        own = (model.environments or {}).get(environment.name)
+        layers: list[PlaceConfig] = [each for each in (own, environment) if each is not None]
+
+        def first(key: str) -> Any:
+            return next((v for layer in layers if (v := getattr(layer, key)) is not None), None)
+
+        return WriteBack(
+            alias=first("alias") or "",
+            previous_alias=first("previous_alias") or "",
+            tags=first("registry_tags") is not False,
+            stage=first("stage") or "",
+            copy_to=(first("copy_to") or "").replace("{model}", model.registry_name or name),
+        )
 
     def freezes_of(self, name: str, environment: str) -> list[Window]:
         """The recurring freezes of a target."""

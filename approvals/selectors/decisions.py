@@ -109,8 +109,8 @@ def is_gathering(promotion: Promotion) -> bool:
     ).exists()
 
 
-def alias_is_written(promotion: Promotion) -> str:
-    """How the registry's alias stands: ``done``, ``waiting``, ``failed`` or ``none``."""
+def registry_is_written(promotion: Promotion) -> str:
+    """How writing to the registry stands: ``done``, ``waiting``, ``failed`` or ``none``."""
     effect = promotion.effects.filter(kind=EffectKind.SET_ALIAS).order_by("-id").first()
     if effect is None:
         return "none"

@@ -36,9 +36,10 @@ from approvals.services.queueing import confirm, reorder
 from approvals.services.refusal import Refused
 from approvals.services.registry import (
     VersionFacts,
+    keep_registry_before,
     record_absent_versions,
-    record_alias_set,
     record_models,
+    record_registry_written,
     record_signature,
     record_versions,
 )
@@ -75,6 +76,7 @@ __all__ = [
     "freeze",
     "give_up",
     "hold_rollout",
+    "keep_registry_before",
     "lock",
     "look_again",
     "note_delivery",
@@ -83,7 +85,6 @@ __all__ = [
     "postpone_dispatch",
     "quarantine",
     "record_absent_versions",
-    "record_alias_set",
     "record_dispatch_refused",
     "record_dispatched",
     "record_evidence",
@@ -91,6 +92,7 @@ __all__ = [
     "record_facts_problem",
     "record_jobs",
     "record_models",
+    "record_registry_written",
     "record_run",
     "record_signature",
     "record_steps",

@@ -189,11 +189,13 @@ def _apply_models(configuration: Configuration) -> list[str]:
         model = RegisteredModel.objects.get(name=name)
         for environment in configuration.environments_of(told):
             own = (told.environments or {}).get(environment.name)
+            write_back = configuration.write_back_of(name, environment)
             target_values = {
                 "workflow": (own and own.workflow) or told.workflow,
                 "ref": (own and own.ref) or told.ref,
                 "inputs": {**told.inputs, **(own.inputs if own else {})},
-                "alias": (own and own.alias) or environment.alias or "",
+                "alias": write_back.alias,
+                "write_back": write_back.as_data(),
                 "channel": (own and own.channel)
                 or (configuration.slack.channel if configuration.slack else ""),
                 "strategy": configuration.strategy_of(name, environment).as_data(),
@@ -225,6 +227,10 @@ def _apply_models(configuration: Configuration) -> list[str]:
     return changes
 
 
+# Fields whose names would tell nobody anything.
+FIELD_WORDS = {"write_back": "what is written to the registry"}
+
+
 def _put(
     row_type: type[Environment | RegisteredModel | Repository | Target],
     identity: dict[str, object],
@@ -241,4 +247,5 @@ def _put(
     for name in different:
         setattr(row, name, values[name])
     row.save(update_fields=different)
-    return [f"{label}: {', '.join(different)} changed"]
+    words = [FIELD_WORDS.get(name, name) for name in different]
+    return [f"{label}: {', '.join(words)} changed"]

@@ -11,6 +11,7 @@ from approvals.services.restrictions import hold_after_rollback
 from approvals.services.settle import close_deployment
 from approvals.services.telling import concerned, tell
 from approvals.states import DeploymentStatus, MarkKind, PromotionStatus, Via
+from approvals.write_back import WriteBack
 
 
 def went_live(
@@ -51,13 +52,18 @@ def went_live(
     if replaced is not None:
         # Its message must not go on saying that it is live.
         enqueue(EffectKind.ANNOUNCE, replaced.promotion, key=f"replaced:{deployment.pk}", now=now)
-    if target.alias:
+    if WriteBack.of(target.alias, target.write_back).is_wanted:
+        was_another = former is not None and former.pk != deployment.version_id
         enqueue(
             EffectKind.SET_ALIAS,
             promotion,
             key=str(deployment.pk),
             now=now,
-            payload={"deployment": deployment.pk},
+            # What was live right before: a retroactive promotion was never dispatched, so it may know no other.
+            payload={
+                "deployment": deployment.pk,
+                "former": former.pk if former and was_another else None,
+            },
         )
     tell(
         deployment,

@@ -10,7 +10,7 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
-from approvals.models import Deployment, ModelVersion, Promotion, RegisteredModel
+from approvals.models import Deployment, Effect, ModelVersion, Promotion, RegisteredModel
 from approvals.models.outbox import EffectKind
 from approvals.services.collecting import collect
 from approvals.services.history import enqueue, record
@@ -173,17 +173,36 @@ def record_signature(*, version_id: int, signature: Mapping[str, Any]) -> None:
 
 
 @transaction.atomic
-def record_alias_set(
-    *, deployment_id: int, alias: str, before: int | None, now: datetime | None = None
+def keep_registry_before(*, effect_id: int, before: Mapping[str, Any]) -> dict[str, Any]:
+    """Keep what the registry said before the effect's first write, and return what was kept first: a later
+    attempt would read what an earlier one, whose answer was lost, has written."""
+    effect = Effect.objects.select_for_update().get(pk=effect_id)
+    if "before" not in effect.payload:
+        effect.payload = {**effect.payload, "before": dict(before)}
+        effect.save(update_fields=["payload"])
+    return dict(effect.payload["before"])
+
+
+@transaction.atomic
+def record_registry_written(
+    *, effect_id: int, deployment_id: int, written: Mapping[str, Any], now: datetime | None = None
 ) -> None:
-    """The registry's alias was moved to the deployed version; ``before`` is the number it pointed to."""
+    """Tell what an effect wrote to the registry, once, however often it is delivered; empty: it wrote nothing.
+
+    ``written`` may have ``alias``, ``version`` and ``before`` (a number or None), ``previous`` (the same of the
+    other alias), ``tags``, ``stage`` (``name``, ``before``), ``copy`` (``model``, ``alias``, ``version``,
+    ``before``) and ``notes``, in words.
+    """
     deployment: Deployment = lock_deployment(deployment_id)
+    effect = Effect.objects.select_for_update().get(pk=effect_id)
+    if not written or effect.payload.get("recorded"):
+        return
+    effect.payload = {**effect.payload, "recorded": True}
+    effect.save(update_fields=["payload"])
     record(
-        "registry.alias_set",
+        "registry.written",
         via=Via.MLFLOW,
         promotion=deployment.promotion,
         now=now or timezone.now(),
-        alias=alias,
-        version=deployment.version.number,
-        before=before,
+        **written,
     )

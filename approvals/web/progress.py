@@ -1,4 +1,4 @@
-"""A delivery as steps to look at: approved → starting → running → live → alias written."""
+"""A delivery as steps to look at: approved → starting → running → live → registry written."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from approvals.rollouts import PlanStep
 from approvals.services.rollouts import plan_of
 from approvals.states import DeploymentStatus, StepOutcome
 from approvals.wording import listed, time_words
+from approvals.write_back import WriteBack
 
 DONE, NOW, TODO, BAD = "done", "now", "todo", "bad"
 ICONS = {DONE: "circle-check", NOW: "loader", TODO: "circle-dashed", BAD: "circle-x"}
@@ -48,12 +49,12 @@ WALK = {
 }
 
 
-def steps_of(promotion: Promotion, deployment: Deployment | None, alias: str) -> list[Step]:
-    """The steps of an approved promotion; none before."""
+def steps_of(promotion: Promotion, deployment: Deployment | None, written: str) -> list[Step]:
+    """The steps of an approved promotion; none before. ``written`` is ``decisions.registry_is_written``."""
     if deployment is None:
         return []
     if deployment.strategy:
-        return [*_rollout_steps(deployment), *_alias_step(promotion, alias)]
+        return [*_rollout_steps(deployment), *_registry_step(promotion, written)]
     status = DeploymentStatus(deployment.status)
     started = deployment.run_id is not None
     starting, running, live = WALK.get(
@@ -66,14 +67,15 @@ def steps_of(promotion: Promotion, deployment: Deployment | None, alias: str) ->
         Step("Running", running, inner=list(run.steps) if run else []),
         Step("Live", live, promotion.target.environment.name),
     ]
-    return [*steps, *_alias_step(promotion, alias)]
+    return [*steps, *_registry_step(promotion, written)]
 
 
-def _alias_step(promotion: Promotion, alias: str) -> list[Step]:
-    if not promotion.target.alias:
+def _registry_step(promotion: Promotion, written: str) -> list[Step]:
+    wanted = WriteBack.of(promotion.target.alias, promotion.target.write_back)
+    if not wanted.is_wanted:
         return []
-    state = {"done": DONE, "failed": BAD, "waiting": NOW}.get(alias, TODO)
-    return [Step("Registry alias written", state, promotion.target.alias)]
+    state = {"done": DONE, "failed": BAD, "waiting": NOW}.get(written, TODO)
+    return [Step("Registry written", state, wanted.words)]
 
 
 def rollout_of(deployment: Deployment | None) -> dict[str, Any] | None:

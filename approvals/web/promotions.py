@@ -77,9 +77,9 @@ def _context(request: HttpRequest, shown: Promotion) -> dict[str, Any]:
     person = person_of(request)
     deployment = decisions.deployment_of(shown)
     gathering = shown.is_pending and decisions.is_gathering(shown)
-    alias = decisions.alias_is_written(shown)
+    written = decisions.registry_is_written(shown)
     explanation = explain(shown, person)
-    moving = gathering or alias == "waiting" or _is_moving(deployment)
+    moving = gathering or written == "waiting" or _is_moving(deployment)
     differing, equal = parameter_differences(shown.version, shown.replaces)
     context: dict[str, Any] = {
         "promotion": shown,
@@ -90,7 +90,7 @@ def _context(request: HttpRequest, shown: Promotion) -> dict[str, Any]:
         "zones": _zones(shown),
         "explanation": explanation,
         "gathering": gathering,
-        "steps": steps_of(shown, deployment, alias),
+        "steps": steps_of(shown, deployment, written),
         "rollout": rollout_of(deployment),
         "queue": _queue(shown, deployment),
         "troubles": decisions.troubles_of(shown),

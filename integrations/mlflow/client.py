@@ -7,6 +7,7 @@ environment variables, set here before the import.
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -51,11 +52,34 @@ def mlflow() -> Iterator[MlflowClient]:
         raise Unavailable(f"MLflow could not be reached ({type(error).__name__}).") from error
 
 
+_ONE_AT_A_TIME = threading.Lock()
+
+
+@contextmanager
+def never_repeated() -> Iterator[None]:
+    """Inside the block the client sends each request once. It would repeat a POST whose answer was lost, and so
+    make a second version. Its knob is process-wide; what other threads send meanwhile is not repeated either."""
+    name = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
+    with _ONE_AT_A_TIME:
+        usual = os.environ[name]
+        os.environ[name] = "0"
+        try:
+            yield
+        finally:
+            os.environ[name] = usual
+
+
+def is_forbidden(error: MlflowException) -> bool:
+    """401 or 403, which MLflow does not always say in JSON."""
+    text = str(error).split("\n", 1)[0][:300]
+    return error.error_code in FORBIDDEN or " 401" in text or " 403" in text
+
+
 def _translated(error: MlflowException) -> Exception:
     text = str(error).split("\n", 1)[0][:300]
     if error.error_code in GONE:
         return Rejected(f"MLflow has it no longer: {text}")
-    if error.error_code in FORBIDDEN or " 401" in text or " 403" in text:
+    if is_forbidden(error):
         return Unavailable(
             "MLflow refused us (401 or 403). Check the credentials, and that its --allowed-hosts names "
             "the host in MLFLOW_TRACKING_URI."

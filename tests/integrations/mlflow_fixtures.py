@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -14,10 +14,18 @@ from urllib.parse import urlsplit
 
 @dataclass
 class CountingProxy:
-    """Passes requests on and remembers their paths."""
+    """Passes requests on and remembers their paths. ``refused`` are ends of paths whose POSTs it hangs up on,
+    ``unanswered`` those whose POSTs it passes on, once, without giving the answer back, ``forbidden`` those whose
+    POSTs it answers with 403."""
 
     url: str = ""
     paths: list[str] = field(default_factory=list)
+    refused: set[str] = field(default_factory=set)
+    unanswered: set[str] = field(default_factory=set)
+    forbidden: set[str] = field(default_factory=set)
+    posts: list[str] = field(default_factory=list)
+    # Called with the end of the path before a POST is passed on.
+    before: Callable[[str], object] = field(default=lambda end: None)
 
 
 @contextmanager
@@ -41,8 +49,20 @@ def counting_proxy(upstream: str) -> Iterator[CountingProxy]:
 
     class Handler(BaseHTTPRequestHandler):
         def _pass_on(self) -> None:
-            proxy.paths.append(urlsplit(self.path).path)
+            path = urlsplit(self.path).path
+            end = path.rsplit("/", 2)[-2] + "/" + path.rsplit("/", 2)[-1]
+            proxy.paths.append(path)
             length = int(self.headers.get("Content-Length") or 0)
+            if self.command != "GET":
+                proxy.posts.append(end)
+                proxy.before(end)
+                if end in proxy.forbidden:
+                    self.rfile.read(length)
+                    _answer(self, 403, b"Permission denied", "text/plain")
+                    return
+                if end in proxy.refused:
+                    self.close_connection = True
+                    return
             request = urllib.request.Request(
                 f"{upstream}{self.path}",
                 data=self.rfile.read(length) if length else None,
@@ -55,9 +75,13 @@ def counting_proxy(upstream: str) -> Iterator[CountingProxy]:
             except urllib.error.HTTPError as error:
                 with error:
                     status, body = error.code, error.read()
+            if self.command != "GET" and end in proxy.unanswered:
+                proxy.unanswered.remove(end)
+                self.close_connection = True
+                return
             _answer(self, status, body)
 
-        do_GET = do_POST = do_DELETE = _pass_on  # noqa: N815 - the library's names
+        do_GET = do_POST = do_DELETE = do_PATCH = _pass_on  # noqa: N815 - the library's names
 
         def log_message(self, format: str, *args: object) -> None:
             """Quiet."""

@@ -112,7 +112,7 @@ def test_one_approval_one_run_to_the_end(
     assert run is not None
     assert {step["name"] for step in run.steps} >= {"Deploy"}
     kinds = list(Event.objects.order_by("-id").values_list("kind", flat=True)[:2])
-    assert kinds == ["registry.alias_set", "deployment.succeeded"]
+    assert kinds == ["registry.written", "deployment.succeeded"]
 
 
 def test_a_failing_workflow_leaves_what_was_live(

@@ -15,7 +15,7 @@ from integrations import polls
 from integrations.effects import HANDLERS
 from integrations.errors import Rejected, Unavailable
 from integrations.mlflow import artifacts
-from integrations.mlflow.aliases import set_alias
+from integrations.mlflow.aliases import read_alias
 from integrations.mlflow.candidate import read_candidate
 from integrations.mlflow.sync import sync
 from integrations.models import Poll
@@ -85,7 +85,7 @@ def test_forbidden(committed_world: World, settings: Settings, status: int, body
         with pytest.raises(Unavailable, match=r"refused us.*--allowed-hosts"):
             sync(watermark=0, full=True)
         with pytest.raises(Unavailable, match="refused us"):
-            set_alias("fraud-detector", "champion", 1)
+            read_alias("fraud-detector", "champion")
     assert ModelVersion.objects.filter(deleted_at=None).count() == 1
 
 

@@ -15,6 +15,7 @@ from approvals.models import ModelVersion, RegisteredModel
 from integrations.errors import Rejected
 from integrations.mlflow import aliases
 from integrations.mlflow.candidate import read_candidate
+from integrations.mlflow.client import mlflow
 from integrations.mlflow.sync import Synced, sync
 from tests.integrations.mlflow_fixtures import counting_proxy
 from tests.integrations.registry import Registry
@@ -283,19 +284,25 @@ class TestArtifacts:
 def test_aliases(follower: Follower, mlflow_server: str, settings: Settings) -> None:
     follower.register()
     follower.register()
-    name = follower.name
+    name, asked = follower.name, list[str]()
+
+    def point(number: int, model: str = name) -> None:
+        with mlflow() as client:
+            aliases.point(client, model, "champion", number, lambda: asked.append("guard"))
+
     assert aliases.read_alias(name, "champion") is None
-    assert aliases.set_alias(name, "champion", 1) is None
+    point(1)
     assert aliases.read_alias(name, "champion") == 1
-    assert aliases.set_alias(name, "champion", 2) == 1
+    point(2)
     assert aliases.read_alias(name, "champion") == 2
     with counting_proxy(mlflow_server) as proxy:
         settings.MLFLOW_TRACKING_URI = proxy.url
-        assert aliases.set_alias(name, "champion", 2) == 2
+        point(2)
         assert [path.rsplit("/", 1)[1] for path in proxy.paths] == ["alias"], "read, not written"
     settings.MLFLOW_TRACKING_URI = mlflow_server
     with pytest.raises(Rejected):
-        aliases.set_alias(name, "champion", 9)
+        point(9)
     assert aliases.read_alias(name, "champion") == 2
     with pytest.raises(Rejected):
-        aliases.set_alias("no-such-model", "champion", 1)
+        point(1, "no-such-model")
+    assert asked == ["guard"] * 3, "right before each write, and only then"

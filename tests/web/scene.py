@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from approvals import services
 from approvals.models import Deployment, Effect, ModelVersion, Promotion, WorkflowRun
+from approvals.models.outbox import EffectKind
 from approvals.services.registry import ModelFacts
 from approvals.states import EffectStatus, Verdict, Via
 from integrations.models import SlackMessage
@@ -242,8 +243,11 @@ class Scene(World):
             facts=self.run_facts(deployment, run, title=title, **times), now=times["updated_at"]
         )
         if alias := promotion.target.alias:
-            services.record_alias_set(
-                deployment_id=deployment.pk, alias=alias, before=None, now=times["updated_at"]
+            services.record_registry_written(
+                effect_id=Effect.objects.get(promotion=promotion, kind=EffectKind.SET_ALIAS).pk,
+                deployment_id=deployment.pk,
+                written={"alias": alias, "version": version.number, "before": None},
+                now=times["updated_at"],
             )
         Effect.objects.filter(promotion=promotion).update(status=EffectStatus.DONE)
 
