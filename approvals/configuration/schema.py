@@ -60,8 +60,9 @@ class TeamConfig(Strict):
 
 
 class PlaceConfig(Rules):
-    """The rules of a place, and what is written to the registry once a version is live there."""
+    """The rules of a place, how versions reach everybody there, and what is written to the registry then."""
 
+    strategy: StrategyConfig | None = None
     alias: Alias | None = None
     previous_alias: Alias | None = None
     registry_tags: bool | None = None
@@ -73,7 +74,6 @@ class EnvironmentConfig(PlaceConfig):
     """One environment; their order in the file is the order of the chain."""
 
     name: Slug
-    strategy: StrategyConfig | None = None
 
 
 class ModelEnvironmentConfig(PlaceConfig):
@@ -83,7 +83,6 @@ class ModelEnvironmentConfig(PlaceConfig):
     workflow: WorkflowFile | None = None
     inputs: Inputs = Field(default_factory=dict)
     channel: Channel | None = None
-    strategy: StrategyConfig | None = None
 
 
 class EvidenceSource(Strict):
