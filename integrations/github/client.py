@@ -19,6 +19,7 @@ from django.conf import settings
 from github import Auth, Github, GithubException
 from github.Requester import Requester
 
+from approvals.wording import clean_text
 from integrations.errors import Rejected, Unavailable, outside_transaction
 
 API_VERSION = "2022-11-28"  # pinned: 2026-03-10 drops return_run_details
@@ -52,7 +53,9 @@ class Answer:
     @property
     def message(self) -> str:
         """GitHub's own words, or the status."""
-        text = self.data.get("message") if isinstance(self.data, dict) else None
+        said = self.data.get("message") if isinstance(self.data, dict) else None
+        # It ends up in rows, where PostgreSQL takes no NUL, and on pages.
+        text = clean_text(str(said))[:500] if said else ""
         return f"{text} (HTTP {self.status})" if text else f"HTTP {self.status}"
 
     @property
