@@ -41,6 +41,8 @@ GITHUB_APP_ID = read("GITHUB_APP_ID", "")
 GITHUB_APP_PRIVATE_KEY = read("GITHUB_APP_PRIVATE_KEY", "")
 GITHUB_APP_INSTALLATION_ID = read("GITHUB_APP_INSTALLATION_ID", "")
 GITHUB_WEBHOOK_SECRET = read("GITHUB_WEBHOOK_SECRET", "")
+# Whoever signs with it may report monitoring's signals; empty: only tokens may.
+SIGNALS_SECRET = read("SIGNALS_SECRET", "")
 SLACK_API_URL = read("SLACK_API_URL", "https://slack.com/api/")
 SLACK_BOT_TOKEN = read("SLACK_BOT_TOKEN", "")
 SLACK_SIGNING_SECRET = read("SLACK_SIGNING_SECRET", "")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.http import HttpRequest
 from ninja import NinjaAPI, Query, Status
 from ninja.errors import ValidationError
 
 from approvals import services
-from approvals.api import errors, schemas, shapes
+from approvals.api import errors, routes, schemas, shapes, signals
 from approvals.api.auth import Token, caller
 from approvals.models import Promotion
 from approvals.selectors import named
@@ -28,6 +30,8 @@ api = NinjaAPI(
     urls_namespace="api",
 )
 errors.install(api)
+api.add_router("", signals.router)
+api.add_router("", routes.router)
 REFUSALS = dict.fromkeys((400, 401, 403, 404, 409, 413, 422), schemas.RefusalOut)
 
 
@@ -79,15 +83,22 @@ def list_promotions(
 def ask(request: HttpRequest, body: schemas.PromotionIn) -> Status[schemas.PromotionOut]:
     """Ask that a version go live, or (``rollback``) go live again."""
     target = named.target_named(body.model, body.environment)
-    rollback = body.kind == PromotionKind.ROLLBACK
-    verb = services.request_rollback if rollback else services.request_promotion
-    promotion = verb(
-        actor=caller(request),
-        via=Via.API,
-        target_id=target.pk,
-        version_id=named.version_named(body.model, body.version).pk,
-        reason=body.reason,
-    )
+    number = body.version
+    chosen = None if number is None else named.version_named(body.model, number).pk
+    asked: dict[str, Any] = {
+        "actor": caller(request),
+        "via": Via.API,
+        "target_id": target.pk,
+        "version_id": chosen,
+        "reason": body.reason,
+    }
+    if body.kind == PromotionKind.ROLLBACK:
+        promotion = services.request_rollback(**asked)
+    elif chosen is None:
+        missing = "is missing; only a rollback may leave it out"
+        raise ValidationError([{"loc": ("body", "body", "version"), "msg": missing}])
+    else:
+        promotion = services.request_promotion(**asked)
     return Status(201, _whole(request, promotion.pk))
 
 

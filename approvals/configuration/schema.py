@@ -35,6 +35,7 @@ from approvals.configuration.rules import (
     RuleConfig,
     Rules,
 )
+from approvals.monitoring import SignalRule
 from approvals.policies import Requirement, Voter
 from approvals.rules import Policy
 from approvals.states import WorkflowKind
@@ -185,6 +186,13 @@ class Configuration(Strict):
             escalate_after=int(escalate.after.total_seconds()) if escalate else 0,
             escalate_to=escalate.to if escalate else "",
         )
+
+    def signals_of(self, name: str, environment: EnvironmentConfig) -> list[SignalRule]:
+        """What is done about monitoring's signals at a target: the model's own rules there, else the
+        environment's."""
+        own = (self.models[name].environments or {}).get(environment.name)
+        said = environment.signals if own is None or own.signals is None else own.signals
+        return [each.rule() for each in said or []]
 
     def freezes_of(self, name: str, environment: str) -> list[Window]:
         """The recurring freezes of a target."""
