@@ -54,7 +54,7 @@ class World:
             ]
             target.policy["automatic"] = False
             target.policy.update(remind_after=0, escalate_after=0, escalate_to="")
-            target.freezes = []
+            target.freezes, target.signals = [], []
             target.save()
         Person.objects.update(is_active=True)
         for name in ("alice", "bob", "carol", "dave", "mallory"):
