@@ -17,7 +17,12 @@ from approvals.calendar import in_zone
 from approvals.gates import Outcome
 from approvals.models import Person, Promotion
 from approvals.policies import Row
-from approvals.policy_words import NOBODY_HAS_TO, because_sentences, demand_sentences
+from approvals.policy_words import (
+    because_sentences,
+    by_itself,
+    demand_sentences,
+    nobody_has_to,
+)
 from approvals.rollouts import Strategy
 from approvals.rules import Policy, Terms
 from approvals.services.cases import (
@@ -28,10 +33,11 @@ from approvals.services.cases import (
 )
 from approvals.services.conditions import closures_of
 from approvals.services.judging import Judgement, judge
+from approvals.services.marks import newest_mark
 from approvals.services.overrides import why_no_override
 from approvals.services.reminders import escalates_at, reminds_at
 from approvals.services.voters import Able, everybody_for, still_able, stuck_rows
-from approvals.states import DeploymentStatus, Verdict
+from approvals.states import DeploymentStatus, MarkKind, PromotionStatus, Verdict
 from approvals.wording import day_and_time, listed
 
 POLICY_CHANGED = (
@@ -204,9 +210,14 @@ def _notes(promotion: Promotion, judgement: Judgement, able: list[Able]) -> list
     if strategy := promotion.facts.get("strategy"):
         notes.append(f"It goes out step by step, {Strategy.from_data(strategy).words}.")
     if not promotion.is_pending:
+        if terms.by_itself and promotion.status == PromotionStatus.APPROVED:
+            notes.append(f"Nobody was asked: {by_itself(terms)}")
         return notes
+    mark = newest_mark(promotion.target, promotion.version)
+    if mark is not None and mark.kind == MarkKind.BAD:
+        notes.append(f"Careful: {mark.sentence}")
     if terms.automatic:
-        notes.append(NOBODY_HAS_TO)
+        notes.append(nobody_has_to(terms))
     notes += demand_sentences(terms)
     if stuck := stuck_rows(judgement.case, able):
         rows = listed([f"{row.count} of {row.words}" for row in stuck])
@@ -245,7 +256,7 @@ def _why_not(promotion: Promotion, judgement: Judgement, person: Person, now: da
         return f"There is nothing to decide any more: {promotion.get_status_display().lower()}."
     found = decider(judgement.case, person, now)
     if found.code:
-        return NOBODY_HAS_TO if judgement.terms.automatic else found.sentence
+        return nobody_has_to(judgement.terms) if judgement.terms.automatic else found.sentence
     reviews = [each for each in promotion.reviews.all() if each.voided_at is None]
     earlier = next((each for each in reviews if each.person_id == person.pk), None)
     if earlier is not None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from approvals.models import Event
-from approvals.states import EvidenceVerdict
+from approvals.states import EvidenceVerdict, MarkKind
 from approvals.wording import listed
 from approvals.write_back import registry_words
 
@@ -124,6 +124,18 @@ KINDS: dict[str, Kind] = {
         "{actor} reported that {name} {outcome} for {model} v{version}{where}, says {source}",
         "clipboard-check",
     ),
+    "mark.placed": Kind(
+        "{actor} marked {model} v{version} as {mark} in {environment}: {reason}", "bookmark"
+    ),
+    "signal.noted": Kind("{signal} was {value} in {environment}: {detail}", "activity"),
+    "signal.alerted": Kind("{signal} was {value} in {environment}: {detail}", "siren", "attention"),
+    "signal.paused": Kind(
+        "{signal} was {value} in {environment}: {detail}", "circle-pause", "attention"
+    ),
+    "signal.rolled_back": Kind("{signal} was {value} in {environment}: {detail}", "undo-2", "bad"),
+    "signal.guarded": Kind(
+        "{signal} was {value} in {environment}: {detail}", "shield-alert", "attention"
+    ),
     "configuration.applied": Kind("The configuration was applied: {changes}", "file-cog"),
     "person.activated": Kind("{actor} activated {person}", "user-check"),
     "person.deactivated": Kind("{actor} deactivated {person}", "user-x", "attention"),
@@ -144,6 +156,9 @@ def kind_of(event: Event) -> Kind:
         return Kind(
             "{actor} asked to roll {environment} back to {model} v{version}", "undo-2", "attention"
         )
+    if event.kind == "mark.placed":
+        tone = "good" if event.data.get("mark") == MarkKind.GOOD else "bad"
+        return Kind(kind.sentence, kind.icon, tone)
     if event.kind == "evidence.recorded" and event.data.get("verdict") != EvidenceVerdict.PASS:
         return Kind(kind.sentence, "clipboard-x", "bad")
     return kind
@@ -159,7 +174,7 @@ def sentence_of(event: Event) -> str:
         "environment": event.target.environment.name
         if event.target
         else event.data.get("environment", ""),
-        "how": " automatically: every gate passes" if event.data.get("automatic") else "",
+        "how": _how(event.data),
         "because": f": {event.data['reason']}" if event.data.get("reason") else "",
         "order": listed(event.data.get("order", [])),
         "over": _over(event.data),
@@ -182,6 +197,13 @@ class _Tolerant(dict[str, Any]):
 
     def __missing__(self, key: str) -> str:
         return "–"
+
+
+def _how(data: dict[str, Any]) -> str:
+    """By what, where no person approved it."""
+    if data.get("by_itself"):
+        return f": it is rolled back by itself because {data['by_itself'].rstrip('.')}"
+    return " automatically: every gate passes" if data.get("automatic") else ""
 
 
 def _over(data: dict[str, Any]) -> str:

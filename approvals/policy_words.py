@@ -61,10 +61,20 @@ def lines_of(policy: Policy) -> list[Line]:
 def terms_sentences(terms: Terms) -> list[str]:
     """What is asked of one candidate, and why more than usual."""
     asked = rows_in_words(terms.requirements)
-    nobody = NOBODY_HAS_TO if terms.automatic else f"{NOBODY}."
+    nobody = nobody_has_to(terms) if terms.automatic else f"{NOBODY}."
     first = f"{asked} must approve." if asked else nobody
     found = [f"{first[:1].upper()}{first[1:]}", *because_sentences(terms)]
     return found + demand_sentences(terms)
+
+
+def nobody_has_to(terms: Terms) -> str:
+    """Why no person is asked."""
+    return f"Nobody has to approve: {by_itself(terms)}" if terms.by_itself else NOBODY_HAS_TO
+
+
+def by_itself(terms: Terms) -> str:
+    """``it is rolled back by itself because …``, where monitoring had it rolled back."""
+    return f"it is rolled back by itself because {terms.by_itself.rstrip('.')}."
 
 
 def because_sentences(terms: Terms) -> list[str]:

@@ -147,7 +147,8 @@ class Rule:
 class Terms:
     """What is asked of one promotion, worked out and sealed: nobody, only where ``automatic``.
 
-    ``because`` are the clauses of the rules that applied.
+    ``because`` are the clauses of the rules that applied. ``by_itself`` is why monitoring has it rolled back: then
+    the configuration's ``signals`` are the authority, and nobody is asked.
     """
 
     requirements: tuple[Requirement, ...]
@@ -155,6 +156,12 @@ class Terms:
     comment_required: bool = False
     automatic: bool = False
     because: tuple[str, ...] = ()
+    by_itself: str = ""
+
+    @classmethod
+    def of_itself(cls, why: str) -> Terms:
+        """Nobody is asked: monitoring has it rolled back, and ``why``."""
+        return cls((), automatic=True, by_itself=why)
 
     def as_data(self) -> dict[str, Any]:
         """For the sealed facts; what says nothing is left out, so that seals of older releases stay good."""
@@ -167,6 +174,8 @@ class Terms:
             data["automatic"] = True
         if self.because:
             data["because"] = list(self.because)
+        if self.by_itself:
+            data["by_itself"] = self.by_itself
         return data
 
     @classmethod
@@ -178,6 +187,7 @@ class Terms:
             _read(data.get("comment_required", False), bool),
             _read(data.get("automatic", False), bool),
             texts(data.get("because", ())),
+            _read(data.get("by_itself", ""), str),
         )
 
 

@@ -78,6 +78,7 @@ NAMES: dict[tuple[str, ...], str] = {
     ("policy", "comment_required"): "whether the policy asks for a comment",
     ("policy", "automatic"): "whether the policy approves automatically",
     ("policy", "gates"): "the policy's gates",
+    ("policy", "by_itself"): "why it is rolled back by itself",
 }
 
 

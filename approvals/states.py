@@ -122,6 +122,10 @@ class Via(TextChoices):
     MLFLOW = "mlflow", "MLflow"
 
 
+# In whose name Countersign itself asks; never active, so nobody can sign in with it or make it a token.
+SYSTEM_ACCOUNT = "countersign"
+
+
 class WorkflowKind(TextChoices):
     """What a workflow is for; named per file in the configuration."""
 

@@ -49,6 +49,10 @@ GITHUB_APP_ID = read("GITHUB_APP_ID", "")
 GITHUB_APP_PRIVATE_KEY = read("GITHUB_APP_PRIVATE_KEY", "")
 GITHUB_APP_INSTALLATION_ID = read("GITHUB_APP_INSTALLATION_ID", "")
 GITHUB_WEBHOOK_SECRET = read("GITHUB_WEBHOOK_SECRET", "")
+# Whoever signs with it may report monitoring's signals; empty: only tokens may.
+SIGNALS_SECRET = read("SIGNALS_SECRET", "")
+if 0 < len(SIGNALS_SECRET) < 16:
+    raise Misconfigured("SIGNALS_SECRET is too short. Make one with: openssl rand -hex 32")
 SLACK_API_URL = read("SLACK_API_URL", "https://slack.com/api/")
 SLACK_BOT_TOKEN = read("SLACK_BOT_TOKEN", "")
 SLACK_SIGNING_SECRET = read("SLACK_SIGNING_SECRET", "")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.http import HttpRequest
 from ninja import NinjaAPI, Query, Status
 from ninja.errors import ValidationError
 
 from approvals import services
-from approvals.api import deliveries, errors, schemas, shapes
+from approvals.api import deliveries, errors, routes, schemas, shapes, signals
 from approvals.api.auth import Token, caller
 from approvals.api.errors import REFUSALS
 from approvals.models import Promotion
@@ -29,7 +31,8 @@ api = NinjaAPI(
     urls_namespace="api",
 )
 errors.install(api)
-api.add_router("", deliveries.router)
+for each in (deliveries, routes, signals):
+    api.add_router("", each.router)
 
 
 @api.post(
@@ -80,15 +83,22 @@ def list_promotions(
 def ask(request: HttpRequest, body: schemas.PromotionIn) -> Status[schemas.PromotionOut]:
     """Ask that a version go live, or (``rollback``) go live again."""
     target = named.target_named(body.model, body.environment)
-    rollback = body.kind == PromotionKind.ROLLBACK
-    verb = services.request_rollback if rollback else services.request_promotion
-    promotion = verb(
-        actor=caller(request),
-        via=Via.API,
-        target_id=target.pk,
-        version_id=named.version_named(body.model, body.version).pk,
-        reason=body.reason,
-    )
+    number = body.version
+    chosen = None if number is None else named.version_named(body.model, number).pk
+    asked: dict[str, Any] = {
+        "actor": caller(request),
+        "via": Via.API,
+        "target_id": target.pk,
+        "version_id": chosen,
+        "reason": body.reason,
+    }
+    if body.kind == PromotionKind.ROLLBACK:
+        promotion = services.request_rollback(**asked)
+    elif chosen is None:
+        missing = "is missing; only a rollback may leave it out"
+        raise ValidationError([{"loc": ("body", "body", "version"), "msg": missing}])
+    else:
+        promotion = services.request_promotion(**asked)
     return Status(201, _whole(request, promotion.pk))
 
 

@@ -23,14 +23,14 @@ def refusal(status: int, code: str, message: str, field: str = "") -> JsonRespon
 
 def guarded(view: View) -> View:
     """No session and no cookie counts here, so there is no sign-in page and no forgery to fend off; nothing is
-    cached; and a body that is too large is not even read."""
+    cached that does not say so itself; and a body that is too large is not even read."""
 
     @csrf_exempt
     @login_not_required
     @functools.wraps(view)
     def inner(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         response = _answer(view, request, *args, **kwargs)
-        response.headers["Cache-Control"] = "no-store"
+        response.headers.setdefault("Cache-Control", "no-store")
         return response
 
     return inner

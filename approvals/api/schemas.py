@@ -56,13 +56,85 @@ class EvidenceIn(Body):
 
 
 class PromotionIn(Body):
-    """What is asked for."""
+    """What is asked for. A rollback may leave ``version`` out: then it is the last known-good one."""
 
     model: Name
-    version: Number
+    version: Number | None = None
     environment: Name
     reason: Text
     kind: PromotionKind = PromotionKind.PROMOTE
+
+
+MOST_SIGNALS = 100
+
+
+def _decimal_text(value: Any) -> Any:
+    """Decimal text, or a JSON number: monitoring's own precision is that of a double. NaN becomes text, which the
+    verb refuses with a sentence."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return repr(value)
+    return value
+
+
+Value = Annotated[str, BeforeValidator(_decimal_text), Field(min_length=1, max_length=200)]
+Signal = Annotated[str, Field(min_length=1, max_length=200)]
+
+
+class SignalIn(Body):
+    """One reading. ``observed_at`` left out: now."""
+
+    model: Name
+    environment: Name
+    signal: Signal
+    value: Value
+    observed_at: Time | None = None
+    source: Text = ""
+    key: Text = ""
+
+
+class SignalsIn(Body):
+    """Several. Each is taken or refused for itself, so they are looked at one by one."""
+
+    signals: Annotated[list[Any], Field(min_length=1, max_length=MOST_SIGNALS)]
+
+
+class Foreign(Schema):
+    """What another program sends: whatever it has beside what is read here is left alone."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
+class AlertmanagerIn(Foreign):
+    """Prometheus Alertmanager's webhook, version 4."""
+
+    version: Literal["4"]
+    alerts: Annotated[list[Any], Field(min_length=1, max_length=MOST_SIGNALS)]
+
+
+class AlertLabels(Foreign):
+    """Which target it is about, and how the signal is called."""
+
+    model: Name
+    environment: Name
+    signal: Annotated[str, Field(max_length=200)] = ""
+    alertname: Annotated[str, Field(max_length=200)] = ""
+
+
+class AlertAnnotations(Foreign):
+    """``value``: the reading, as decimal text."""
+
+    value: Annotated[str, Field(max_length=200)] = ""
+
+
+class AlertIn(Foreign):
+    """One alert."""
+
+    status: Literal["firing", "resolved"]
+    labels: AlertLabels
+    annotations: AlertAnnotations = AlertAnnotations()
+    startsAt: Time  # noqa: N815
+    endsAt: Time | None = None  # noqa: N815
+    fingerprint: Annotated[str, Field(min_length=1, max_length=64)]
 
 
 class ReviewIn(Body):
@@ -216,6 +288,56 @@ class PromotionsOut(Schema):
 
     promotions: list[PromotionSummary]
     older: int | None
+
+
+class SignalResult(Schema):
+    """What became of one reading. ``did``: noted, alerted, paused, rolled_back or guarded; empty where no rule was
+    breached."""
+
+    model: str
+    environment: str
+    signal: str
+    status: Literal["taken", "repeated", "refused"]
+    did: str
+    code: str
+    message: str
+
+
+class SignalsOut(Schema):
+    """One result for each reading, in their order."""
+
+    results: list[SignalResult]
+
+
+class SignalsRefusedOut(RefusalOut):
+    """None was taken, or there were too many."""
+
+    results: list[SignalResult]
+
+
+class RouteQuery(Body):
+    """Whom the request is for: any text that stays the same for the same user."""
+
+    key: str | None = None
+
+
+class ShareOut(Schema):
+    """A version and its share of the requests, in percent."""
+
+    version: int
+    percent: int
+
+
+class RouteOut(Schema):
+    """Who is served what. ``version`` null where no key was given; ``shadow``: the version that gets a copy of
+    every request and answers none."""
+
+    model: str
+    environment: str
+    version: int | None
+    split: list[ShareOut]
+    strategy: str
+    shadow: int | None
 
 
 class LiveOut(Schema):

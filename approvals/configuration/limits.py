@@ -70,7 +70,7 @@ def _lists(value: Any) -> Iterator[list[Any]]:
     """The lists of approvals, gates and items below."""
     if isinstance(value, dict):
         for key, each in value.items():
-            if isinstance(each, list) and key in {"approvals", "gates", "checklist"}:
+            if isinstance(each, list) and key in {"approvals", "gates", "checklist", "signals"}:
                 yield each
             else:
                 yield from _lists(each)

@@ -15,7 +15,7 @@ from approvals.configuration.schema import (
 from approvals.gates import AgainstLive, LiveIn, RunsGreen
 from approvals.policies import Requirement, Voter, unmeetable
 from approvals.rules import Policy
-from approvals.states import WorkflowKind
+from approvals.states import SYSTEM_ACCOUNT, WorkflowKind
 
 Path = tuple[str | int, ...]
 
@@ -40,6 +40,13 @@ def _problems(file: Configuration) -> Iterator[Problem]:
         if names.index(environment.name) != index:
             yield ("environments", index, "name"), f"{environment.name!r} is named twice"
         yield from _of_rules(file, environment, ("environments", index))
+    named = {*file.people, *(each for team in file.teams.values() for each in team.members)}
+    if SYSTEM_ACCOUNT in named:
+        yield (
+            ("people", SYSTEM_ACCOUNT),
+            f"{SYSTEM_ACCOUNT!r} is Countersign's own account, in whose name monitoring rolls back; nobody else "
+            "can be called so",
+        )
     registered: dict[str, str] = {}
     copies: dict[str, str] = {}
     for name, model in file.models.items():
@@ -257,6 +264,10 @@ def _of_rules(file: Configuration, rules: Rules, path: Path) -> Iterator[Problem
     for place, slug in teams:
         yield from _unknown_names([slug], sorted(file.teams), place, "team")
     yield from _of_rows(file, rules.approvals or [], (*path, "approvals"))
+    signals = rules.signals or []
+    for index, signal in enumerate(signals):
+        if signals.index(signal) != index:
+            yield (*path, "signals", index), f"the rule for {signal.signal!r} stands twice"
     if rules.rollback is not None:
         rows = rules.rollback.approvals or []
         yield from _of_rows(file, rows, (*path, "rollback", "approvals"))

@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 from approvals.calendar import Window, problem_with
 from approvals.configuration.fields import PLAIN, Duration, Line, ModelName, Slug, Strict
 from approvals.configuration.gates import GateConfig
+from approvals.configuration.monitoring import Signals
 from approvals.policies import Requirement
 from approvals.rules import Condition, Rule
 
@@ -73,6 +74,7 @@ class Rules(Strict):
     override: OverrideConfig | None = None
     remind_every: Duration | None = None
     escalate: EscalationConfig | None = None
+    signals: Signals | None = None
 
     @model_validator(mode="after")
     def _people_or_none(self) -> Rules:

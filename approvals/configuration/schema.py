@@ -37,6 +37,7 @@ from approvals.configuration.rules import (
     RuleConfig,
     Rules,
 )
+from approvals.monitoring import SignalRule
 from approvals.policies import Requirement, Voter
 from approvals.rollouts import Strategy
 from approvals.rules import Policy
@@ -221,6 +222,13 @@ class Configuration(Strict):
             stage=first("stage") or "",
             copy_to=(first("copy_to") or "").replace("{model}", model.registry_name or name),
         )
+
+    def signals_of(self, name: str, environment: EnvironmentConfig) -> list[SignalRule]:
+        """What is done about monitoring's signals at a target: the model's own rules there, else the
+        environment's."""
+        own = (self.models[name].environments or {}).get(environment.name)
+        said = environment.signals if own is None or own.signals is None else own.signals
+        return [each.rule() for each in said or []]
 
     def freezes_of(self, name: str, environment: str) -> list[Window]:
         """The recurring freezes of a target."""

@@ -117,6 +117,10 @@ class Promotion(models.Model):
                 ),
                 name="override_has_a_person_and_a_reason",
             ),
+            models.CheckConstraint(
+                condition=Q(rolls_back=None) | Q(kind=PromotionKind.ROLLBACK, via=Via.SYSTEM),
+                name="only_countersign_rolls_back_by_itself",
+            ),
         ]
         indexes = [models.Index(fields=["status", "expires_at"], name="promotion_due")]
 

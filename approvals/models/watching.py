@@ -10,6 +10,7 @@ from approvals.models.catalogue import ModelVersion, Target, WorkflowRun
 from approvals.models.decisions import Promotion
 from approvals.models.delivery import Deployment
 from approvals.states import ChangeAnswer, ChangeKind, MarkKind, Via
+from approvals.wording import day_and_time
 
 
 class Mark(models.Model):
@@ -29,6 +30,14 @@ class Mark(models.Model):
 
     def __str__(self) -> str:
         return f"{self.version} is {self.get_kind_display().lower()} in {self.target.environment}"
+
+    @property
+    def sentence(self) -> str:
+        """Who says so, since when and why, as people read it everywhere."""
+        return (
+            f"{self.version} was marked as {self.kind} in {self.target.environment} by {self.placed_by} on "
+            f"{day_and_time(self.placed_at)}: {self.reason.rstrip('.')}."
+        )
 
 
 class Signal(models.Model):
@@ -55,6 +64,9 @@ class Signal(models.Model):
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
     )
     via = models.CharField(max_length=10, choices=Via.choices)
+    resolved = models.BooleanField(
+        default=False, help_text="The sender says that it is over: it is kept and breaches nothing."
+    )
     breached = models.BooleanField(default=False, help_text="A rule's limit was passed.")
     outcome = models.TextField(blank=True, help_text="What was done and why, in words.")
 

@@ -12,6 +12,7 @@ from approvals.compare import MetricRow, compare_metrics
 from approvals.models import (
     Deployment,
     Evidence,
+    Mark,
     ModelVersion,
     Person,
     Promotion,
@@ -23,6 +24,7 @@ from approvals.models import (
 from approvals.rules import Policy, rows_in_words
 from approvals.selectors.standing import with_everything
 from approvals.services.cases import NOT_A_POLICY
+from approvals.services.marks import known_good, newest_marks
 from approvals.services.promotions import refuse_request
 from approvals.services.queueing import open_here
 from approvals.services.refusal import Refused
@@ -70,6 +72,7 @@ class VersionRow:
     live_in: list[Target]
     was_live: bool
     pending: list[Promotion]
+    marks: list[Mark]
 
 
 def policy_words(target: Target, *, rollback: bool = False) -> str:
@@ -119,6 +122,9 @@ def version_rows(
     ).select_related("target__environment"):
         pending.setdefault(promotion.version_id, []).append(promotion)
     lived = {stay.version.pk for stay in history}
+    marks: dict[int, list[Mark]] = {}
+    for mark in newest_marks([each.pk for each in targets]).values():
+        marks.setdefault(mark.version_id, []).append(mark)
     shown = model.metrics[:4]
     return [
         VersionRow(
@@ -127,6 +133,7 @@ def version_rows(
             live_in=[each for each in targets if each.live_version_id == version.pk],
             was_live=version.pk in lived,
             pending=pending.get(version.pk, []),
+            marks=marks.get(version.pk, []),
         )
         for version in model.versions.select_related("model")
         .prefetch_related(open_restrictions())
@@ -241,24 +248,22 @@ class RollbackChoice:
 
 
 def rollback_choices(person: Person, target: Target) -> list[RollbackChoice]:
-    """The versions that were live here, the former one first, each once; the live one left out."""
-    choices: dict[int, RollbackChoice] = {}
-    live = target.live_version
+    """The versions that were live here, the last known-good one first, each once; the live one left out."""
+    lived: dict[int, Stay] = {}
     for stay in stays(target.model):
-        version = stay.version
-        if (
-            stay.target.pk != target.pk
-            or version.pk in choices
-            or version.pk == target.live_version_id
-        ):
-            continue
-        rows = compare_metrics(version.metrics, live.metrics if live else {}, target.model.metrics)
-        choices[version.pk] = RollbackChoice(
-            version,
+        if stay.target.pk == target.pk and stay.version.pk != target.live_version_id:
+            lived.setdefault(stay.version.pk, stay)
+    good = [each.pk for each in known_good(target)]
+    order = [*(pk for pk in good if pk in lived), *(pk for pk in lived if pk not in good)]
+    live = target.live_version
+    live_metrics = live.metrics if live else {}
+    shown = max(len(target.model.metrics), 1)
+    return [
+        RollbackChoice(
+            stay.version,
             stay,
-            rows[: max(len(target.model.metrics), 1)],
-            why_not_ask(person, target, version, PromotionKind.ROLLBACK),
+            compare_metrics(stay.version.metrics, live_metrics, target.model.metrics)[:shown],
+            why_not_ask(person, target, stay.version, PromotionKind.ROLLBACK),
         )
-        if len(choices) == 10:
-            break
-    return list(choices.values())
+        for stay in (lived[pk] for pk in order[:10])
+    ]

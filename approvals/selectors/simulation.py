@@ -119,7 +119,9 @@ def simulate(proposed: Configuration, days: int, now: datetime) -> Simulation:
         raise ValueError(f"between 1 and {MOST_DAYS} days are looked at")
     hindsight = Hindsight(proposed, _first_live())
     found = Promotion.objects.filter(
-        requested_at__gt=now - timedelta(days=days), requested_at__lte=now
+        requested_at__gt=now - timedelta(days=days),
+        requested_at__lte=now,
+        rolls_back=None,  # what monitoring had rolled back: no policy was asked
     )
     found = found.select_related(
         "target__model",

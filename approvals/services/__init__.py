@@ -22,6 +22,7 @@ from approvals.services.evidence import record_evidence
 from approvals.services.facts import ObservedFacts, record_facts, record_facts_problem
 from approvals.services.freezes import freeze, unfreeze
 from approvals.services.interventions import call_off, dispatch_again, give_up, look_again
+from approvals.services.marks import mark
 from approvals.services.outbox import retry_effect
 from approvals.services.overrides import override
 from approvals.services.people import set_active
@@ -49,6 +50,7 @@ from approvals.services.reviews import review, review_many, withdraw_review
 from approvals.services.rollouts import abort, advance, advance_due, hold_rollout
 from approvals.services.runs import RunFacts, record_run, record_steps, watch_runs
 from approvals.services.schedules import schedule
+from approvals.services.signals import record_signal
 from approvals.services.tokens import create_token, person_of_token, revoke_token
 
 __all__ = [
@@ -79,6 +81,7 @@ __all__ = [
     "keep_registry_before",
     "lock",
     "look_again",
+    "mark",
     "note_delivery",
     "override",
     "person_of_token",
@@ -94,6 +97,7 @@ __all__ = [
     "record_models",
     "record_registry_written",
     "record_run",
+    "record_signal",
     "record_signature",
     "record_steps",
     "record_unconfirmed",

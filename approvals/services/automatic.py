@@ -10,6 +10,7 @@ from django.utils import timezone
 from approvals.models import Promotion
 from approvals.services.judging import judge
 from approvals.services.locks import lock_promotion
+from approvals.services.rollbacks import alert_if_stuck, withdraw_if_moot
 from approvals.services.settle import grant
 from approvals.states import PromotionStatus, Via
 
@@ -24,8 +25,11 @@ def approve_automatically(*, promotion_id: int, now: datetime | None = None) -> 
     now = now or timezone.now()
     if not promotion.is_pending or promotion.expires_at <= now:
         return False
+    if withdraw_if_moot(promotion, now):
+        return False
     judgement = judge(promotion, now)
     if not judgement.terms.automatic or judgement.decision.verdict != "approved":
+        alert_if_stuck(promotion, judgement.decision.blockers, now)
         return False
     grant(promotion, judgement=judgement, via=Via.SYSTEM, actor=None, now=now)
     return True

@@ -82,9 +82,19 @@ def situation_of(
 
 
 def terms_of(promotion: Promotion, policy: Policy) -> Terms:
-    """What is asked of a promotion: as sealed; before that, the rows that are asked for in any case."""
+    """What is asked of a promotion: as sealed; before that, the rows that are asked for in any case. Raises
+    KeyError, TypeError or ValueError for sealed terms that cannot be."""
+    by_itself = promotion.rolls_back_id is not None
     if promotion.seal:
-        return Terms.from_data(promotion.facts["policy"])
+        terms = Terms.from_data(promotion.facts["policy"])
+        # Whatever was sealed: no rollback goes without people but the one that monitoring asked for.
+        if bool(terms.by_itself) != by_itself or (
+            promotion.is_rollback and terms.automatic != by_itself
+        ):
+            raise ValueError(f"promotion {promotion.pk} is not what its terms say")
+        return terms
+    if by_itself:
+        return Terms.of_itself(promotion.reason)
     # A grant needs the seal; until then this only tells people what to expect.
     rows = policy.requirements(rollback=promotion.is_rollback)
     return Terms(rows, automatic=policy.automatic and not rows and not promotion.is_rollback)

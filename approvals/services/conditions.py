@@ -12,6 +12,7 @@ from approvals.rules import Policy
 from approvals.services.cases import NOT_A_POLICY, terms_of
 from approvals.services.evidence import newest_evidence
 from approvals.services.freezes import frozen_at
+from approvals.services.queueing import under_way
 from approvals.services.restrictions import restrictions_of
 from approvals.states import DeploymentStatus, EvidenceVerdict, RestrictionKind
 
@@ -30,6 +31,8 @@ def outcomes_of(promotion: Promotion, now: datetime) -> list[Outcome]:
         return found
     if automatic:
         found += _holds(promotion)
+    if promotion.rolls_back_id is not None:
+        found += _moved_on(promotion, now)
     return [*found, *gate_outcomes(promotion, policy, now)]
 
 
@@ -57,6 +60,17 @@ def _holds(promotion: Promotion) -> list[Outcome]:
         for each in restrictions_of(promotion)
         if each.kind == RestrictionKind.HOLD
     ]
+
+
+def _moved_on(promotion: Promotion, now: datetime) -> list[Outcome]:
+    """A rollback by itself is about one deployment, settled and live: never about what came after it."""
+    target = promotion.target
+    live = target.live_deployment
+    if live is None or live.pk != promotion.rolls_back_id:
+        return [Outcome(FAIL, "What it would roll back is not live any more.")]
+    if other := under_way(target, now):
+        return [Outcome(FAIL, f"{other} Nothing is rolled back by itself meanwhile.")]
+    return []
 
 
 def _timing(promotion: Promotion, now: datetime) -> list[Outcome]:

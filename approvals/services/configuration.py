@@ -203,6 +203,7 @@ def _apply_models(configuration: Configuration) -> list[str]:
                 "freezes": [
                     each.as_data() for each in configuration.freezes_of(name, environment.name)
                 ],
+                "signals": [each.as_data() for each in configuration.signals_of(name, environment)],
                 "is_active": True,
             }
             row = Environment.objects.get(name=environment.name)

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from approvals.gates import as_data
 from approvals.models import ModelVersion, Promotion, Target
-from approvals.rules import Policy
+from approvals.rules import Policy, Terms
 from approvals.seals import differences
 from approvals.seals import seal as seal_of
 from approvals.services.automatic import approve_automatically
@@ -20,6 +20,7 @@ from approvals.services.cases import situation_of
 from approvals.services.history import record
 from approvals.services.locks import lock_promotion
 from approvals.services.queueing import replaced_by
+from approvals.services.rollbacks import alert_if_stuck
 from approvals.states import DeploymentStatus, Via
 from approvals.wording import listed
 
@@ -53,9 +54,11 @@ def compose(
     policy = Policy.from_data(promotion.policy)
     rollback = promotion.is_rollback
     gates = [as_data(gate) for gate in policy.gates_for(rollback=rollback)]
-    terms = policy.terms(
-        situation_of(promotion.version, target, observed.metrics, live=replaces), rollback=rollback
-    )
+    if promotion.rolls_back_id is not None:
+        terms = Terms.of_itself(promotion.reason)
+    else:
+        seen = situation_of(promotion.version, target, observed.metrics, live=replaces)
+        terms = policy.terms(seen, rollback=rollback)
     # Going back must be quick, and where nothing is live there is nothing to go back to.
     at_once = rollback or promotion.retroactive or replaces is None
     strategy = {} if at_once else target.strategy
@@ -190,6 +193,7 @@ def record_facts_problem(
         now=now or timezone.now(),
         problem=problem,
     )
+    alert_if_stuck(promotion, [problem], now or timezone.now())
 
 
 def difference_in_words(promotion: Promotion, facts: Mapping[str, Any]) -> str:

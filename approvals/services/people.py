@@ -10,6 +10,7 @@ from django.utils import timezone
 from approvals.models import Person
 from approvals.services.history import record, refresh_pending
 from approvals.services.refusal import Refused
+from approvals.states import SYSTEM_ACCOUNT
 
 
 @transaction.atomic
@@ -25,6 +26,11 @@ def set_active(
     person = Person.objects.select_for_update().filter(pk=person_id).first()
     if person is None:
         raise Refused("unknown_person", "There is no such person.")
+    if active and person.username == SYSTEM_ACCOUNT:
+        raise Refused(
+            "system_account",
+            "This is Countersign's own account, in whose name monitoring rolls back; nobody signs in with it.",
+        )
     if person.pk == actor.pk and not active:
         raise Refused("own_account", "You cannot deactivate yourself; ask another administrator.")
     if person.is_active == active:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from django.db import transaction
 from django.utils import timezone
@@ -11,6 +11,7 @@ from approvals.models import Deployment, ModelVersion, Person, Promotion, Target
 from approvals.models.outbox import EffectKind
 from approvals.policies import Case
 from approvals.rules import Policy
+from approvals.services.asking import write_request
 from approvals.services.cases import (
     NOT_A_POLICY,
     UNREADABLE,
@@ -22,13 +23,16 @@ from approvals.services.cases import (
 )
 from approvals.services.history import enqueue, record
 from approvals.services.locks import lock_deployment, lock_promotion, lock_target
+from approvals.services.marks import last_known_good, newest_mark
 from approvals.services.queueing import replaced_by_next
 from approvals.services.refusal import Refused, clean_reason
+from approvals.services.restrictions import may_restrict
 from approvals.services.settle import close_deployment, settle
 from approvals.services.voters import everybody_for, still_able, stuck_rows
 from approvals.states import (
     OPEN_DEPLOYMENT,
     DeploymentStatus,
+    MarkKind,
     PromotionKind,
     PromotionStatus,
     Via,
@@ -58,11 +62,12 @@ def request_rollback(
     actor: Person,
     via: str,
     target_id: int,
-    version_id: int,
+    version_id: int | None = None,
     reason: str,
     now: datetime | None = None,
 ) -> Promotion:
-    """Ask that a version that was live before go live again. Raises Refused like a promotion."""
+    """Ask that a version that was live before go live again; without one, the last known-good one. Raises Refused
+    like a promotion, and ``no_known_good``, ``marked_bad``."""
     return _request(PromotionKind.ROLLBACK, actor, via, target_id, version_id, reason, now)
 
 
@@ -77,13 +82,16 @@ def _request(
     actor: Person,
     via: str,
     target_id: int,
-    version_id: int,
+    version_id: int | None,
     reason: str,
     now: datetime | None,
 ) -> Promotion:
     target = lock_target(target_id)
     now = now or timezone.now()
-    version = ModelVersion.objects.filter(pk=version_id, model=target.model).first()
+    if version_id is None:
+        version: ModelVersion | None = last_known_good(target)
+    else:
+        version = ModelVersion.objects.filter(pk=version_id, model=target.model).first()
     if version is None:
         raise Refused("unknown_version", f"{target.model.name} has no such version.")
     policy = refuse_request(actor=actor, target=target, version=version, kind=kind, now=now)
@@ -91,68 +99,15 @@ def _request(
     if not reason:
         raise Refused("reason_missing", "Say why: the people who decide read it first.")
 
-    older = target.promotions.filter(kind=kind, status=PromotionStatus.PENDING).first()
-    if older is not None:
-        # Settled first: the database allows one pending promotion per target and kind.
-        settle(
-            older, PromotionStatus.SUPERSEDED, now=now, reason=f"{version} was asked for instead."
-        )
-    replaces = replaced_by_next(target, rollback=kind == PromotionKind.ROLLBACK, now=now)
-    promotion = Promotion.objects.create(
+    return write_request(
         target=target,
         version=version,
         kind=kind,
         requester=actor,
         via=via,
         reason=reason,
-        requested_at=now,
-        expires_at=now + timedelta(seconds=policy.expires_after),
-        replaces=replaces,
-        policy=target.policy,
-    )
-    if older is not None:
-        older.superseded_by = promotion
-        older.save(update_fields=["superseded_by"])
-        record(
-            "promotion.superseded",
-            via=via,
-            actor=actor,
-            promotion=older,
-            now=now,
-            version=older.version.number,
-            by_promotion=promotion.pk,
-            by_version=version.number,
-        )
-        _tell_of_the_newer(older, promotion, now)
-    record(
-        "promotion.requested",
-        via=via,
-        actor=actor,
-        promotion=promotion,
+        policy=policy,
         now=now,
-        kind=kind.value,
-        version=version.number,
-        replaces=replaces.number if replaces else None,
-        reason=reason,
-    )
-    enqueue(EffectKind.GATHER_FACTS, promotion, key="request", now=now)
-    return promotion
-
-
-def _tell_of_the_newer(older: Promotion, newer: Promotion, now: datetime) -> None:
-    """Whoever asked for the older one and decided on it has to know that it counts for nothing any more."""
-    reviewers = older.reviews.filter(voided_at=None).values_list("person_id", flat=True)
-    people = {older.requester_id, *reviewers} - {newer.requester_id}
-    enqueue(
-        EffectKind.NOTIFY,
-        older,
-        key="superseded",
-        now=now,
-        payload={
-            "text": f"{newer.version} was asked for instead of {older.version}, by {newer.requester}.",
-            "people": sorted(people),
-            "loud": False,
-        },
     )
 
 
@@ -168,11 +123,11 @@ def refuse_request(
 
     Pages ask it too, to say beforehand what the verb would say.
     """
-    policy = _policy_or_refuse(target)
+    policy = policy_or_refuse(target)
     _refuse_requester(actor, policy)
     now = now or timezone.now()
     replaces = replaced_by_next(target, rollback=kind == PromotionKind.ROLLBACK, now=now)
-    _refuse_version(target, version, replaces)
+    refuse_version(target, version, replaces)
     barred = version.restrictions.filter(lifted_at=None).select_related("placed_by").first()
     if barred is not None:
         raise Refused("quarantined", barred.sentence)
@@ -180,6 +135,12 @@ def refuse_request(
         raise Refused(
             "never_live",
             f"{version} was never live in {target.environment.name}; ask for a promotion.",
+        )
+    bad = newest_mark(target, version) if kind == PromotionKind.ROLLBACK else None
+    if bad is not None and bad.kind == MarkKind.BAD:
+        raise Refused(
+            "marked_bad",
+            f"{bad.sentence} Choose another version, or have this one marked as good first.",
         )
     pending = target.promotions.filter(
         kind=kind, version=version, status=PromotionStatus.PENDING
@@ -229,7 +190,8 @@ def _refuse_what_nobody_could_approve(
         )
 
 
-def _policy_or_refuse(target: Target) -> Policy:
+def policy_or_refuse(target: Target) -> Policy:
+    """The policy in force at a target. Raises Refused (``inactive_target``, ``policy_unreadable``)."""
     if not target.is_active or not target.model.is_active or not target.environment.is_active:
         raise Refused(
             "inactive_target",
@@ -252,7 +214,8 @@ def _refuse_requester(actor: Person, policy: Policy) -> None:
         )
 
 
-def _refuse_version(target: Target, version: ModelVersion, replaces: ModelVersion | None) -> None:
+def refuse_version(target: Target, version: ModelVersion, replaces: ModelVersion | None) -> None:
+    """Raise Refused where this version can go live here for nobody; ``replaces`` is what it would replace."""
     if version.deleted_at is not None:
         raise Refused("version_deleted", f"{version} was deleted from MLflow.")
     if version.status != "READY":
@@ -286,10 +249,7 @@ def cancel(
     promotion = lock_promotion(promotion_id)
     now = now or timezone.now()
     refuse_decided(promotion)
-    if not actor.is_active or (
-        actor.pk != promotion.requester_id
-        and why_not_counting(case_of(promotion), actor, now, lent=False) is not None
-    ):
+    if not may_cancel(promotion, actor, now):
         raise Refused(
             "may_not_cancel",
             "You may not, because only the one who asked and those who decide may cancel it.",
@@ -298,6 +258,18 @@ def cancel(
     settle(promotion, PromotionStatus.CANCELLED, now=now, reason=reason)
     record("promotion.cancelled", via=via, actor=actor, promotion=promotion, now=now, reason=reason)
     return promotion
+
+
+def may_cancel(promotion: Promotion, actor: Person, now: datetime) -> bool:
+    """The one who asked, and those who decide it; where nobody is asked because monitoring has it rolled back,
+    those who may close the target."""
+    if not actor.is_active:
+        return False
+    if actor.pk == promotion.requester_id:
+        return True
+    if promotion.rolls_back_id is not None and may_restrict(actor, [promotion.target]):
+        return True
+    return why_not_counting(case_of(promotion), actor, now, lent=False) is None
 
 
 def refuse_decided(promotion: Promotion) -> None:

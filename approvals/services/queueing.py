@@ -103,6 +103,15 @@ def ahead_of(promotion: Promotion, now: datetime) -> list[Deployment]:
     return [each for each in others if each is not mine and goes_before(each)]
 
 
+def under_way(target: Target, now: datetime) -> str:
+    """What is being deployed at a target, or will be at once, in a sentence; empty when what is live there is
+    settled. What waits for its own time or for a person's answer does not count."""
+    for each in open_deployments_of(target):
+        if each.status != D.QUEUED or _is_ready(each, now):
+            return f"The deployment of {each.version} (promotion {each.promotion_id}) is under way."
+    return ""
+
+
 def in_the_way(deployment: Deployment, now: datetime) -> str:
     """Whom a queued deployment waits for, in a sentence; empty when it is its turn."""
     before = ahead_of(deployment.promotion, now)

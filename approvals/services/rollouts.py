@@ -272,7 +272,7 @@ def analyse(deployment: Deployment, plan: PlanStep) -> tuple[str, str]:
     """
     step = deployment.step
     since = step.finished_at if step else None
-    readings = deployment.readings.filter(observed_at__gte=since) if since else None
+    readings = deployment.readings.filter(observed_at__gte=since, resolved=False) if since else None
     missing = []
     for limit in plan.analysis:
         values = (

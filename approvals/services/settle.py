@@ -63,6 +63,8 @@ def grant(
     promotion.save(update_fields=["grant_lapses_at"])
     deployment = _queued(promotion, now)
     how: dict[str, Any] = {} if actor else {"automatic": True}
+    if judgement.terms.by_itself:
+        how["by_itself"] = judgement.terms.by_itself
     if overriding:
         how["override"] = True
     record(

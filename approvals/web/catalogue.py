@@ -16,6 +16,7 @@ from approvals.models import ModelVersion, RegisteredModel, Target
 from approvals.selectors import catalogue, policies
 from approvals.selectors.standing import standings, with_everything
 from approvals.services import Refused, request_promotion, request_rollback
+from approvals.services.marks import newest_marks
 from approvals.services.queueing import open_here
 from approvals.services.restrictions import may_restrict
 from approvals.states import PromotionKind, Via
@@ -88,11 +89,27 @@ def version(request: HttpRequest, name: str, number: int) -> HttpResponse:
             "runs": catalogue.runs_of_version(candidate),
             "evidence": catalogue.evidence_of(candidate),
             "may_restrict": may_restrict(person_of(request), targets),
+            **_marks(request, candidate, targets, target),
             "live_in": [each for each in targets if each.live_version_id == candidate.pk],
             **context,
         },
         status=409 if form else 200,
     )
+
+
+def _marks(
+    request: HttpRequest, candidate: ModelVersion, targets: list[Target], target: Target | None
+) -> dict[str, Any]:
+    """What is known of the version everywhere, and whether this person may say so of the target shown."""
+    marks = newest_marks([each.pk for each in targets], [candidate.pk])
+    here = target and marks.get((target.pk, candidate.pk))
+    return {
+        "marks": list(marks.values()),
+        "marked_here": here.kind if here else "",
+        "may_mark": target is not None
+        and may_restrict(person_of(request), [target])
+        and target.deployments.filter(version=candidate).exists(),
+    }
 
 
 def _target_named(
@@ -180,7 +197,6 @@ def rollback(request: HttpRequest, pk: int) -> HttpResponse:
             answer = _ask(request, target, picked, PromotionKind.ROLLBACK, form)
             if answer is not None:
                 return answer
-    former = target.live_deployment.previous_id if target.live_deployment else None
     usable = [each.version.pk for each in choices if not each.why_not]
     return render(
         request,
@@ -189,7 +205,7 @@ def rollback(request: HttpRequest, pk: int) -> HttpResponse:
             "target": target,
             "model": target.model,
             "choices": choices,
-            "chosen": chosen or (former if former in usable else next(iter(usable), None)),
+            "chosen": chosen or next(iter(usable), None),
             "usable": bool(usable),
             "form": form,
         },

@@ -26,8 +26,8 @@ from approvals.selectors.catalogue import (
     why_not_ask,
 )
 from approvals.services import Refused
-from approvals.services.cases import case_of, why_not_counting
 from approvals.services.interventions import why_not_call_off
+from approvals.services.promotions import may_cancel
 from approvals.services.queueing import queue_of, why_not_settle
 from approvals.services.restrictions import may_restrict
 from approvals.services.rollouts import why_not_abort, why_not_advance, why_not_pause
@@ -142,15 +142,12 @@ def _is_moving(deployment: Deployment | None) -> bool:
 def _allowed(shown: Promotion, person: Person) -> dict[str, bool]:
     """Which buttons to show. The verbs decide for themselves; this only spares people a refusal."""
     deployment = decisions.deployment_of(shown)
-    decides = why_not_counting(case_of(shown), person, timezone.now()) is None
     unconfirmed = bool(deployment and deployment.status == DeploymentStatus.UNCONFIRMED)
     live_here = bool(deployment and shown.target.live_deployment_id == deployment.pk)
     former = deployment.previous if deployment and live_here else None
     settles = deployment is not None and why_not_settle(deployment, person, timezone.now()) is None
     return {
-        "may_cancel": shown.is_pending
-        and person.is_active
-        and (person.pk == shown.requester_id or decides),
+        "may_cancel": shown.is_pending and may_cancel(shown, person, timezone.now()),
         "may_withdraw": shown.is_pending
         and any(each.person_id == person.pk and not each.voided_at for each in shown.reviews.all()),
         "may_call_off": bool(

@@ -235,6 +235,8 @@ def test_the_description_is_open_and_complete(world: World, client: Client) -> N
         "/api/v1/promotions/{promotion_id}/deployment/{action}",
         "/api/v1/targets/{model}/{environment}",
         "/api/v1/targets/{model}/{environment}/queue",
+        "/api/v1/targets/{model}/{environment}/route",
+        "/api/v1/signals",
     }
     assert described["components"]["securitySchemes"]["Token"]["scheme"] == "bearer"
     assert api.docs_url is None

@@ -1,0 +1,94 @@
+"""Writes a request, whoever made it: the row, the one that it supersedes, what is told, what is gathered."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from approvals.models import Deployment, ModelVersion, Person, Promotion, Target
+from approvals.models.outbox import EffectKind
+from approvals.rules import Policy
+from approvals.services.history import enqueue, record
+from approvals.services.queueing import replaced_by_next
+from approvals.services.settle import settle
+from approvals.states import PromotionKind, PromotionStatus
+
+
+def write_request(
+    *,
+    target: Target,
+    version: ModelVersion,
+    kind: PromotionKind,
+    requester: Person,
+    via: str,
+    reason: str,
+    policy: Policy,
+    now: datetime,
+    rolls_back: Deployment | None = None,
+) -> Promotion:
+    """The pending promotion, its event, and the effect that gathers its facts. The target must be locked and
+    everything be checked. ``rolls_back``: the deployment that monitoring has rolled back, for
+    ``services.rollbacks`` alone."""
+    older = target.promotions.filter(kind=kind, status=PromotionStatus.PENDING).first()
+    if older is not None:
+        # Settled first: the database allows one pending promotion per target and kind.
+        settle(
+            older, PromotionStatus.SUPERSEDED, now=now, reason=f"{version} was asked for instead."
+        )
+    replaces = replaced_by_next(target, rollback=kind == PromotionKind.ROLLBACK, now=now)
+    promotion = Promotion.objects.create(
+        target=target,
+        version=version,
+        kind=kind,
+        requester=requester,
+        via=via,
+        reason=reason,
+        requested_at=now,
+        expires_at=now + timedelta(seconds=policy.expires_after),
+        replaces=replaces,
+        policy=target.policy,
+        rolls_back=rolls_back,
+    )
+    if older is not None:
+        older.superseded_by = promotion
+        older.save(update_fields=["superseded_by"])
+        record(
+            "promotion.superseded",
+            via=via,
+            actor=requester,
+            promotion=older,
+            now=now,
+            version=older.version.number,
+            by_promotion=promotion.pk,
+            by_version=version.number,
+        )
+        _tell_of_the_newer(older, promotion, now)
+    record(
+        "promotion.requested",
+        via=via,
+        actor=requester,
+        promotion=promotion,
+        now=now,
+        kind=kind.value,
+        version=version.number,
+        replaces=replaces.number if replaces else None,
+        reason=reason,
+    )
+    enqueue(EffectKind.GATHER_FACTS, promotion, key="request", now=now)
+    return promotion
+
+
+def _tell_of_the_newer(older: Promotion, newer: Promotion, now: datetime) -> None:
+    """Whoever asked for the older one and decided on it has to know that it counts for nothing any more."""
+    reviewers = older.reviews.filter(voided_at=None).values_list("person_id", flat=True)
+    people = {older.requester_id, *reviewers} - {newer.requester_id}
+    enqueue(
+        EffectKind.NOTIFY,
+        older,
+        key="superseded",
+        now=now,
+        payload={
+            "text": f"{newer.version} was asked for instead of {older.version}, by {newer.requester}.",
+            "people": sorted(people),
+            "loud": False,
+        },
+    )
