@@ -89,6 +89,14 @@ KINDS: dict[str, Kind] = {
     "deployment.given_up": Kind(
         "{actor} settled that it came to nothing: {reason}", "ban", "attention"
     ),
+    "gate.passed": Kind(
+        "Its workflow run was let through GitHub's gate to {environment}", "shield-check", "good"
+    ),
+    "gate.held": Kind(
+        "GitHub's gate to {environment} holds a workflow run of {by}. {why}",
+        "shield-alert",
+        "bad",
+    ),
     "registry.alias_set": Kind("MLflow's alias {alias} now points to v{version}{was}", "tag"),
     "target.locked": Kind("{actor} locked {model} in {environment}: {reason}", "lock", "bad"),
     "target.unlocked": Kind("{actor} unlocked {model} in {environment}: {reason}", "lock-open"),

@@ -15,6 +15,7 @@ from approvals.services.delivery import NotYet
 from approvals.states import DeploymentStatus
 from integrations.errors import Rejected, Unavailable
 from integrations.github import dispatch as github
+from integrations.github import gate
 from integrations.github.client import requester
 from integrations.outbox import Handler, Later
 
@@ -245,6 +246,16 @@ def notify(effect: Effect) -> None:
     reply(_promotion_id(effect), effect.payload)
 
 
+def answer_gate(effect: Effect) -> None:
+    """Tell GitHub whether a run may pass the gate of an environment."""
+    payload = effect.payload
+    gate.answer(
+        repository=payload["repository"],
+        run_id=int(payload["run_id"]),
+        environment=payload["environment"],
+    )
+
+
 HANDLERS: dict[str, Handler] = {
     EffectKind.GATHER_FACTS: gather_facts,
     EffectKind.DISPATCH: dispatch,
@@ -252,4 +263,5 @@ HANDLERS: dict[str, Handler] = {
     EffectKind.SET_ALIAS: set_alias,
     EffectKind.ANNOUNCE: announce,
     EffectKind.NOTIFY: notify,
+    EffectKind.ANSWER_GATE: answer_gate,
 }

@@ -32,6 +32,7 @@ from approvals.services.promotions import (
     request_promotion,
     request_rollback,
 )
+from approvals.services.protection import answer_gate, record_gate_request
 from approvals.services.queueing import confirm, reorder
 from approvals.services.refusal import Refused
 from approvals.services.registry import (
@@ -58,6 +59,7 @@ __all__ = [
     "abort",
     "advance",
     "advance_due",
+    "answer_gate",
     "apply_configuration",
     "approve_automatically",
     "approve_due",
@@ -89,6 +91,7 @@ __all__ = [
     "record_evidence",
     "record_facts",
     "record_facts_problem",
+    "record_gate_request",
     "record_jobs",
     "record_models",
     "record_run",

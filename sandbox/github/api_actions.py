@@ -147,6 +147,13 @@ def cancel(call: Call) -> Reply:
     return Reply(202, {})
 
 
+def list_pending_deployments(call: Call) -> Reply:
+    """GET …/actions/runs/{id}/pending_deployments: the environments that it waits for."""
+    engine = call.hub.engine
+    names = engine.protection.waits_for(call.run())
+    return Reply(body=[call.shapes.pending_deployment(engine.environment(n)) for n in names])
+
+
 def answer_protection_rule(call: Call) -> Reply:
     """POST …/actions/runs/{id}/deployment_protection_rule: an App's decision, or its report only."""
     body = call.only("environment_name", "state", "comment")
@@ -179,5 +186,6 @@ ROUTES: list[tuple[str, str, Any]] = [
     ("GET", "/actions/runs/{run_id}/jobs", list_jobs),
     ("POST", "/actions/runs/{run_id}/rerun", rerun),
     ("POST", "/actions/runs/{run_id}/cancel", cancel),
+    ("GET", "/actions/runs/{run_id}/pending_deployments", list_pending_deployments),
     ("POST", "/actions/runs/{run_id}/deployment_protection_rule", answer_protection_rule),
 ]

@@ -122,6 +122,7 @@ def create_app(settings: Settings) -> ASGIApp:
         *(Route(path, endpoint(hub, handler), methods=[method]) for method, path, handler in rest),
         Route(f"{switches}/commits", control.commits, methods=["POST"]),
         Route(f"{switches}/runs", control.runs, methods=["POST"]),
+        Route(f"{switches}/runs/{{run_id:int}}/gates", control.gates),
         Route(f"{switches}/runs/{{run_id:int}}/{{verb}}", control.run, methods=["POST"]),
         Route(f"{switches}/environments/{{name}}", control.environment, methods=["POST"]),
         Route("/_sandbox/faults", control.faults, methods=["GET", "POST"]),

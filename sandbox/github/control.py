@@ -158,6 +158,13 @@ class Control:
             return JSONResponse({"message": "Not found"}, 404)
         return await self._do(request, lambda hub, body: verb(hub, run, body))
 
+    async def gates(self, request: Request) -> Response:
+        """GET /_sandbox/repos/{owner}/{repo}/runs/{id}/gates: what its newest attempt has met."""
+        run = self.hub.store.get(Run, request.path_params["run_id"])
+        if run is None:
+            return JSONResponse({"message": "Not found"}, 404)
+        return JSONResponse([gate_as_json(g) for g in self.hub.engine.protection.gates(run)])
+
     async def environment(self, request: Request) -> Response:
         """POST /_sandbox/repos/{owner}/{repo}/environments/{name}."""
         name = request.path_params["name"]

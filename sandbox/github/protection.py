@@ -70,6 +70,11 @@ class Protection:
         wanted = (run.id, attempt or run.attempt)
         return [gate for gate in self.store.all(Gate) if (gate.run_id, gate.attempt) == wanted]
 
+    def waits_for(self, run: Run) -> list[str]:
+        """The environments whose gates keep the run waiting."""
+        gates = [] if run.done else self.gates(run)
+        return sorted({gate.environment for gate in gates if gate.state == "pending"})
+
     def open(self, run: Run, environment: Environment, *, deploys: bool) -> list[Gate]:
         """The gates of a job that reached this environment, asking for answers where they are new.
 

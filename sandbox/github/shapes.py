@@ -189,6 +189,19 @@ class Shapes(RepositoryShapes):
             "deployment_branch_policy": None,
         }
 
+    def pending_deployment(self, environment: Environment) -> Json:
+        """An environment that a run waits for. An App's token cannot approve as a reviewer."""
+        known = self.environment(environment)
+        return {
+            "environment": {n: known[n] for n in ("id", "node_id", "name", "url", "html_url")},
+            "wait_timer": 0,
+            "wait_timer_started_at": None,
+            "current_user_can_approve": False,
+            "reviewers": [
+                {"type": "User", "reviewer": self.user(login)} for login in environment.reviewers
+            ],
+        }
+
     def deployment(self, deployment: Deployment) -> Json:
         """A deployment."""
         url = f"{self.repo_api}/deployments/{deployment.id}"

@@ -145,7 +145,10 @@ def test_a_custom_rule_asks_the_app(api: Api, receiver: Receiver, deployed: Depl
     page = api.page(f"/{REPOSITORY}/actions/runs/{run_id}")
     assert "Held: see" in page
     assert 'href="https://countersign.example"' in page
+    (pending,) = api.get(f"{REPO}/actions/runs/{run_id}/pending_deployments")
+    assert pending["environment"]["name"] == "production"
     assert answer(api, run_id, state="approved", comment="Approved.").status_code == 204
+    assert api.get(f"{REPO}/actions/runs/{run_id}/pending_deployments") == []
     assert api.finished(run_id)["conclusion"] == "success"
     assert deployed() == ["cs-1"]
     assert len(asked(receiver)) == 1
