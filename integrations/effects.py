@@ -253,6 +253,7 @@ def answer_gate(effect: Effect) -> None:
         repository=payload["repository"],
         run_id=int(payload["run_id"]),
         environment=payload["environment"],
+        asked=payload["asked"],
     )
 
 

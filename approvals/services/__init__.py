@@ -32,7 +32,12 @@ from approvals.services.promotions import (
     request_promotion,
     request_rollback,
 )
-from approvals.services.protection import answer_gate, record_gate_request
+from approvals.services.protection import (
+    answer_gate,
+    record_gate_answer,
+    record_gate_request,
+    waits_unasked,
+)
 from approvals.services.queueing import confirm, reorder
 from approvals.services.refusal import Refused
 from approvals.services.registry import (
@@ -91,6 +96,7 @@ __all__ = [
     "record_evidence",
     "record_facts",
     "record_facts_problem",
+    "record_gate_answer",
     "record_gate_request",
     "record_jobs",
     "record_models",
@@ -115,6 +121,7 @@ __all__ = [
     "stop_dispatch",
     "unfreeze",
     "unlock",
+    "waits_unasked",
     "wants_jobs",
     "withdraw_review",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
@@ -14,12 +14,12 @@ from django.db.models import QuerySet
 from django.urls import reverse
 from django.utils import timezone
 
-from approvals.models import Deployment, Event, Step, Target
+from approvals.models import Deployment, Effect, Event, Step, Target, WorkflowRun
 from approvals.models.outbox import EffectKind
 from approvals.seals import digest
 from approvals.services.delivery import started
 from approvals.services.history import enqueue, record
-from approvals.services.locks import lock_deployment, lock_target
+from approvals.services.locks import lock_deployment, lock_promotion, lock_target
 from approvals.services.runs import TOKEN
 from approvals.services.telling import alert
 from approvals.states import DeploymentStatus, Via
@@ -27,6 +27,8 @@ from approvals.states import DeploymentStatus, Via
 D = DeploymentStatus
 UNDER_WAY = {D.DISPATCHING, D.RUNNING, D.UNCONFIRMED}
 DISPATCHED = "workflow_dispatch"
+# GitHub asks within seconds, and asks once.
+QUESTION_LOST_AFTER = timedelta(seconds=30)
 
 
 @dataclass(frozen=True)
@@ -47,10 +49,15 @@ class AskingRun:
 
 @dataclass(frozen=True)
 class GateAnswer:
-    """What GitHub is told: let it pass, or nothing decided, with the sentence that says why."""
+    """What GitHub is told: let it pass, or nothing decided; ``comment`` says why, and where one asks.
+    ``promotion`` (where it passes) or ``target`` (where that can be told) is the id of what it is about."""
 
-    passes: bool
+    environment: str
     comment: str
+    passes: bool
+    why: str = ""
+    promotion: int | None = None
+    target: int | None = None
 
 
 def _targets(repository: str, environment: str) -> QuerySet[Target]:
@@ -71,50 +78,99 @@ def record_gate_request(
     run_id: int,
     environment: str,
     request_id: int,
+    asked: bool = True,
     now: datetime | None = None,
 ) -> bool:
     """GitHub asks whether a run may deploy to an environment: have it answered, once per request.
 
-    ``request_id`` tells the requests of one run apart: each attempt has a deployment of its own on GitHub.
+    ``request_id`` tells the requests of one run apart: each attempt has a deployment of its own on GitHub. Not
+    ``asked`` are we where a run only seems to wait for us (its question may have been lost).
     Returns False, and does nothing, where no target of that repository and environment is configured.
     """
     if not _targets(repository, environment).exists():
         return False
+    payload = {"repository": repository, "run_id": run_id, "environment": environment}
     enqueue(
         EffectKind.ANSWER_GATE,
         None,
         key=f"{run_id}:{request_id}:{digest([repository, environment])[:16]}",
         now=now or timezone.now(),
-        payload={"repository": repository, "run_id": run_id, "environment": environment},
+        payload={**payload, "asked": asked},
     )
     return True
+
+
+def waits_unasked(*, repository: str, run_id: int, now: datetime | None = None) -> bool:
+    """Whether a run waits at GitHub for a while already, and no question about it came: it may have been lost."""
+    since = (now or timezone.now()) - QUESTION_LOST_AFTER
+    waiting = WorkflowRun.objects.filter(
+        repository=repository, run_id=run_id, status="waiting", updated_at__lte=since
+    )
+    asked = Effect.objects.filter(kind=EffectKind.ANSWER_GATE, payload__run_id=run_id)
+    return waiting.exists() and not asked.exists()
 
 
 @transaction.atomic
 def answer_gate(
     *, run: AskingRun, environment: str, now: datetime | None = None
 ) -> GateAnswer | None:
-    """Judge a run that waits at an environment's gate, and keep the judgement in the history.
+    """Judge a run that waits at an environment's gate.
 
     A run that passes is from then on the run of its step, so no second one can pass by the same token. None where
     no target of that repository and environment is configured (any more). Idempotent.
     """
-    now = now or timezone.now()
     targets = list(_targets(run.repository, environment))
     if not targets:
         return None
     deployment, step, why = _grant_of(run)
-    if deployment is not None and step is not None and not why:
+    if deployment is not None and step is not None:
         why = _why_held(run, environment, deployment, step)
-    if deployment is not None and step is not None and not why:
-        # The answer to the dispatch may still be out, or lost: this is its run.
-        started(deployment, run_id=run.run_id, url=run.url, now=now)
-        return _passed(run, deployment, now)
-    target = _target_of(run, targets, deployment)
-    if deployment is None and target is not None:
-        # One lock at the most: where a deployment is locked already, so is its own target.
-        target = lock_target(target.pk)
-    return _held(run, target, targets[0].environment.name, why, now)
+        if not why:
+            # The answer to the dispatch may still be out, or lost: this is its run.
+            started(deployment, run_id=run.run_id, url=run.url, now=now or timezone.now())
+            return _passed(deployment)
+    name = targets[0].environment.name
+    return _held(name, _target_of(run, targets, deployment), why)
+
+
+@transaction.atomic
+def record_gate_answer(*, run: AskingRun, answer: GateAnswer, now: datetime | None = None) -> None:
+    """GitHub was told: keep it in the history, and tell those who decide of a run that is held. Once per attempt,
+    environment and answer."""
+    now = now or timezone.now()
+    promotion = lock_promotion(answer.promotion) if answer.promotion else None
+    target = lock_target(answer.target) if answer.target else None
+    kind = "gate.passed" if answer.passes else "gate.held"
+    same: dict[str, Any] = {
+        "run_id": run.run_id,
+        "attempt": run.attempt,
+        "environment": answer.environment,
+    }
+    if Event.objects.filter(kind=kind, data__contains=same).exists():
+        return
+    record(
+        kind,
+        via=Via.GITHUB,
+        promotion=promotion,
+        target=target,
+        now=now,
+        why=answer.why,
+        repository=run.repository,
+        workflow=run.workflow,
+        title=run.title,
+        by=run.actor,
+        url=run.url,
+        **same,
+    )
+    if target is not None and not answer.passes:
+        whose = run.actor or "somebody"
+        alert(
+            target,
+            f"GitHub's gate to {target} holds a workflow run of {whose}. {answer.why} {run.url}",
+            subject=f"A workflow run to {target} is held",
+            key=f"gate:{run.run_id}:{run.attempt}",
+            now=now,
+        )
 
 
 def _grant_of(run: AskingRun) -> tuple[Deployment | None, Step | None, str]:
@@ -177,56 +233,24 @@ def _target_of(
     return named[0] if len(named) == 1 else None
 
 
-def _passed(run: AskingRun, deployment: Deployment, now: datetime) -> GateAnswer:
-    environment = deployment.target.environment.name
-    if not _told("gate.passed", run, environment):
-        record(
-            "gate.passed",
-            via=Via.GITHUB,
-            promotion=deployment.promotion,
-            now=now,
-            version=deployment.version.number,
-            **_facts(run, environment),
-        )
-    page = f"{settings.BASE_URL}{deployment.promotion.get_absolute_url()}"
-    return GateAnswer(True, f"Approved in Countersign: {deployment.version}. {page}")
+def _passed(deployment: Deployment) -> GateAnswer:
+    promotion = deployment.promotion
+    page = f"{settings.BASE_URL}{promotion.get_absolute_url()}"
+    return GateAnswer(
+        environment=deployment.target.environment.name,
+        comment=f"Approved in Countersign: {deployment.version}. {page}",
+        passes=True,
+        promotion=promotion.pk,
+    )
 
 
-def _held(
-    run: AskingRun, target: Target | None, environment: str, why: str, now: datetime
-) -> GateAnswer:
-    if not _told("gate.held", run, environment):
-        record(
-            "gate.held", via=Via.GITHUB, target=target, now=now, why=why, **_facts(run, environment)
-        )
-        if target is not None:
-            whose = run.actor or "somebody"
-            alert(
-                target,
-                f"GitHub's gate to {target} holds a workflow run of {whose}. {why} {run.url}",
-                subject=f"A workflow run to {target} is held",
-                key=f"gate:{run.run_id}:{run.attempt}",
-                now=now,
-            )
+def _held(environment: str, target: Target | None, why: str) -> GateAnswer:
     path = target.model.get_absolute_url() if target else reverse("overview")
     where = f"Ask for the promotion at {settings.BASE_URL}{path} and cancel this run"
-    return GateAnswer(False, f"Held by Countersign. {why} {where}.")
-
-
-def _facts(run: AskingRun, environment: str) -> dict[str, Any]:
-    return {
-        "repository": run.repository,
-        "environment": environment,
-        "run_id": run.run_id,
-        "attempt": run.attempt,
-        "workflow": run.workflow,
-        "title": run.title,
-        "by": run.actor,
-        "url": run.url,
-    }
-
-
-def _told(kind: str, run: AskingRun, environment: str) -> bool:
-    """Whether the history has this judgement of this attempt."""
-    same = {"run_id": run.run_id, "attempt": run.attempt, "environment": environment}
-    return Event.objects.filter(kind=kind, data__contains=same).exists()
+    return GateAnswer(
+        environment=environment,
+        comment=f"Held by Countersign. {why} {where}.",
+        passes=False,
+        why=why,
+        target=target.pk if target else None,
+    )

@@ -10,6 +10,8 @@ import re
 from typing import Any
 from urllib.parse import urlsplit
 
+from django.conf import settings
+
 from approvals import services
 from approvals.models import Repository
 from approvals.services.protection import AskingRun, GateAnswer
@@ -58,24 +60,45 @@ def _run_id(address: object, repository: str) -> int | None:
     return int(found["run"])
 
 
-def answer(*, repository: str, run_id: int, environment: str) -> None:
+def look_for_lost_question(repository: str, run_id: int) -> None:
+    """A run that we follow waits at GitHub and nobody asked us: the question may have been lost, for GitHub asks
+    once. Have it answered as if it had come. Raises Unavailable or Rejected."""
+    if not settings.GITHUB_APP_ID or not services.waits_unasked(
+        repository=repository, run_id=run_id
+    ):
+        return
+    for environment in _pending(repository, run_id):
+        services.record_gate_request(
+            repository=repository,
+            run_id=run_id,
+            environment=environment,
+            request_id=0,
+            asked=False,
+        )
+
+
+def answer(*, repository: str, run_id: int, environment: str, asked: bool) -> None:
     """Read the run, have it judged, and tell GitHub. Raises Unavailable (asked again) or Rejected.
 
-    Safe to repeat: the judgement is made afresh each time, and a run that waits no more needs no answer.
+    Safe to repeat: the judgement is made afresh each time, and a run that waits no more needs no answer. Where
+    nobody ``asked`` the environment may have no rule of ours: GitHub's refusal is no trouble then.
     """
     if not Repository.objects.filter(name=repository, is_active=True).exists():
         return
     run = _read(repository, run_id)
     if run.get("status") == "completed":
         return
-    judged = services.answer_gate(run=_asking(repository, run), environment=environment)
+    asking = _asking(repository, run)
+    judged = services.answer_gate(run=asking, environment=environment)
     if judged is None:
         return
     told = _tell(repository, run_id, environment, judged)
-    if told.status == 204:
+    if asked or told.status == 204:
+        services.record_gate_answer(run=asking, answer=judged)
+    if told.status == 204 or not asked:
         return
     # An earlier answer may have arrived although its acknowledgement was lost.
-    if not _waits(repository, run_id, environment):
+    if environment.casefold() not in map(str.casefold, _pending(repository, run_id)):
         return
     raise Rejected(
         f"GitHub did not take the answer for {environment}: {told.message}. The run waits there. Check that the "
@@ -90,11 +113,10 @@ def _read(repository: str, run_id: int) -> dict[str, Any]:
     return data
 
 
-def _waits(repository: str, run_id: int, environment: str) -> bool:
-    """Whether GitHub still waits for somebody's answer about that environment."""
+def _pending(repository: str, run_id: int) -> list[str]:
+    """The environments for which the run waits, by GitHub's names."""
     pending = read(f"/repos/{repository}/actions/runs/{run_id}/pending_deployments").data
-    names = [str((each.get("environment") or {}).get("name")) for each in pending or []]
-    return environment.casefold() in map(str.casefold, names)
+    return [str((each.get("environment") or {}).get("name")) for each in pending or []]
 
 
 def _asking(repository: str, run: dict[str, Any]) -> AskingRun:

@@ -7,25 +7,37 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 from django.test import Client
 from django.utils import timezone
 from pytest_django.fixtures import Settings
 from pytest_django.live_server_helper import LiveServer
 
 from approvals import services
-from approvals.models import Deployment, Effect, Event, InboundDelivery, Promotion, Step
+from approvals.models import (
+    Deployment,
+    Effect,
+    Event,
+    InboundDelivery,
+    Promotion,
+    Step,
+    WorkflowRun,
+)
 from approvals.models.outbox import EffectKind
 from approvals.narrative import sentence_of
 from approvals.services.protection import AskingRun
 from approvals.states import DeploymentStatus, EffectStatus
-from integrations import outbox
+from integrations import outbox, polls
 from integrations.effects import HANDLERS
 from integrations.github import dispatch
 from integrations.github.client import requester
 from integrations.github.views import signature
+from integrations.models import Poll
 from tests.integrations.github_fixtures import DEPLOY, REPOSITORY, GitHub, eventually
 from tests.integrations.slack_fixtures import static_folder
 from tests.sandbox.conftest_github import Receiver
@@ -136,6 +148,27 @@ def ended(github: GitHub, run_id: int) -> str:
 def answers(github: GitHub) -> int:
     """How many answers the product sent."""
     return sum(method == "POST" and RULE in path for method, path, _ in github.sent)
+
+
+def follow() -> None:
+    """Look at the runs that are followed."""
+    polls.ensure(timezone.now())
+    for poll in Poll.objects.filter(kind="run"):
+        polls.look(poll)
+        poll.refresh_from_db()
+        assert poll.last_error == ""
+
+
+def _as_app(settings: Settings) -> None:
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    pem = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    settings.GITHUB_APP_ID = "1"
+    settings.GITHUB_APP_INSTALLATION_ID = "4000001"
+    settings.GITHUB_APP_PRIVATE_KEY = pem.decode()
 
 
 def gates(github: GitHub, run_id: int) -> list[tuple[str, str]]:
@@ -280,8 +313,10 @@ class TestHeld:
             actor="mallory",
             url="http://127.0.0.1:9/run",
         )
+        answer = services.answer_gate(run=run, environment=effect.payload["environment"])
+        assert answer is not None
         for _ in range(2):
-            services.answer_gate(run=run, environment=effect.payload["environment"])
+            services.record_gate_answer(run=run, answer=answer)
         (alert,) = Effect.objects.filter(kind=EffectKind.ALERT)
         assert alert.target == world.target()
         assert "mallory" in alert.payload["text"]
@@ -504,6 +539,33 @@ class TestNothingHappens:
 
 class TestTrouble:
     """GitHub fails: tried again, and never let pass on doubt."""
+
+    @pytest.mark.parametrize("rule", [True, False])
+    def test_a_question_that_was_lost(
+        self, world: World, gate: GitHub, settings: Settings, rule: bool
+    ) -> None:
+        """Following the run makes it good. Where only reviewers are asked, nothing is said or recorded."""
+        gate.server.settings.webhook_url = ""
+        changes = {"rule": rule, "reviewers": [] if rule else ["bob"]}
+        gate.control("POST", f"repos/{REPOSITORY}/environments/production", changes)
+        run_id = start(granted(world), world)
+        eventually(lambda: gate.run(run_id)["status"] == "waiting")
+        follow()
+        a_minute_later = timezone.now() - timedelta(minutes=1)
+        WorkflowRun.objects.filter(run_id=run_id).update(updated_at=a_minute_later)
+        settings.GITHUB_APP_ID = ""  # without an App nobody asks
+        follow()
+        assert not Effect.objects.filter(kind=EffectKind.ANSWER_GATE).exists()
+        _as_app(settings)
+        follow()
+        follow()
+        assert ask().status == EffectStatus.DONE
+        assert answers(gate) == 1
+        if rule:
+            assert ended(gate, run_id) == "success"
+        else:
+            assert gates(gate, run_id) == [("pending", "")]
+        assert Event.objects.filter(kind="gate.passed").count() == int(rule)
 
     def test_github_fails_while_it_is_told(self, world: World, gate: GitHub) -> None:
         run_id = start(granted(world), world)
