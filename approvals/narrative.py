@@ -91,6 +91,14 @@ KINDS: dict[str, Kind] = {
     "deployment.given_up": Kind(
         "{actor} settled that it came to nothing: {reason}", "ban", "attention"
     ),
+    "gate.passed": Kind(
+        "Its workflow run was let through GitHub's gate to {environment}", "shield-check", "good"
+    ),
+    "gate.held": Kind(
+        "GitHub's gate to {environment} holds a workflow run of {by}. {why}",
+        "shield-alert",
+        "bad",
+    ),
     "registry.written": Kind("Written to MLflow: {registry}", "tag"),
     # Older releases wrote the alias alone.
     "registry.alias_set": Kind("MLflow's alias {alias} now points to v{version}{was}", "tag"),

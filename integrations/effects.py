@@ -17,6 +17,7 @@ from approvals.states import DeploymentStatus
 from approvals.write_back import PROMOTION_TAG, SEAL_TAG, WriteBack, live_tag, moment_text
 from integrations.errors import Rejected, Unavailable
 from integrations.github import dispatch as github
+from integrations.github import gate
 from integrations.github.client import requester
 from integrations.outbox import Handler, Later
 
@@ -314,6 +315,17 @@ def mail(effect: Effect) -> None:
     deliver(effect)
 
 
+def answer_gate(effect: Effect) -> None:
+    """Tell GitHub whether a run may pass the gate of an environment."""
+    payload = effect.payload
+    gate.answer(
+        repository=payload["repository"],
+        run_id=int(payload["run_id"]),
+        environment=payload["environment"],
+        asked=payload["asked"],
+    )
+
+
 HANDLERS: dict[str, Handler] = {
     EffectKind.GATHER_FACTS: gather_facts,
     EffectKind.DISPATCH: dispatch,
@@ -323,4 +335,5 @@ HANDLERS: dict[str, Handler] = {
     EffectKind.NOTIFY: notify,
     EffectKind.ALERT: alert,
     EffectKind.MAIL: mail,
+    EffectKind.ANSWER_GATE: answer_gate,
 }

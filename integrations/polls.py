@@ -125,10 +125,12 @@ def _repository(poll: Poll) -> float:
 
 
 def _run(poll: Poll) -> float:
+    from integrations.github.gate import look_for_lost_question
     from integrations.github.runs import follow_run
 
     repository, _, run_id = poll.key.partition("#")
     answer, _completed = follow_run(repository, int(run_id), poll.etag)
+    look_for_lost_question(repository, int(run_id))
     poll.etag = answer.etag or poll.etag
     poll.remaining = answer.remaining
     return settings.GITHUB_FOLLOW_SECONDS

@@ -33,6 +33,12 @@ from approvals.services.promotions import (
     request_promotion,
     request_rollback,
 )
+from approvals.services.protection import (
+    answer_gate,
+    record_gate_answer,
+    record_gate_request,
+    waits_unasked,
+)
 from approvals.services.queueing import confirm, reorder
 from approvals.services.refusal import Refused
 from approvals.services.registry import (
@@ -61,6 +67,7 @@ __all__ = [
     "abort",
     "advance",
     "advance_due",
+    "answer_gate",
     "apply_configuration",
     "approve_automatically",
     "approve_due",
@@ -93,6 +100,8 @@ __all__ = [
     "record_evidence",
     "record_facts",
     "record_facts_problem",
+    "record_gate_answer",
+    "record_gate_request",
     "record_jobs",
     "record_models",
     "record_registry_written",
@@ -118,6 +127,7 @@ __all__ = [
     "stop_dispatch",
     "unfreeze",
     "unlock",
+    "waits_unasked",
     "wants_jobs",
     "watch_runs",
     "withdraw_review",

@@ -17,6 +17,7 @@ from django.views.decorators.http import require_POST
 
 from approvals import services
 from approvals.models import InboundDelivery, Repository
+from integrations.github import gate
 from integrations.github.runs import facts_of
 
 log = structlog.get_logger(__name__)
@@ -82,16 +83,22 @@ def _process(event: str, delivery: str, payload: dict[str, object]) -> str:
 
 
 def _handle(event: str, payload: dict[str, object]) -> str:
-    if event != "workflow_run":
+    handle = {"workflow_run": _run, "deployment_protection_rule": gate.asked}.get(event)
+    if handle is None:
         return f"ignored: {event or 'no event'}"[:200]
     told = payload.get("repository")
     name = str(told.get("full_name", "")) if isinstance(told, dict) else ""
     repository = Repository.objects.filter(name=name, is_active=True).first()
     if repository is None:
         return "ignored: unknown repository"
+    return handle(repository, payload)[:200]
+
+
+def _run(repository: Repository, payload: dict[str, object]) -> str:
     run = payload.get("workflow_run")
+    workflows = repository.workflows
     try:
-        facts = facts_of(run, name, repository.workflows) if isinstance(run, dict) else None
+        facts = facts_of(run, repository.name, workflows) if isinstance(run, dict) else None
     except (KeyError, TypeError, ValueError):
         return "ignored: unreadable run"
     if facts is None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from sandbox.github.http import MAX_LISTED, ApiError, Call, Reply
+from sandbox.github.protection import DECISIONS, MAX_COMMENT
 from sandbox.github.records import Run, Workflow
 from sandbox.github.workflows import WorkflowFile
 
@@ -146,6 +147,34 @@ def cancel(call: Call) -> Reply:
     return Reply(202, {})
 
 
+def list_pending_deployments(call: Call) -> Reply:
+    """GET …/actions/runs/{id}/pending_deployments: the environments that it waits for."""
+    engine = call.hub.engine
+    names = engine.protection.waits_for(call.run())
+    return Reply(body=[call.shapes.pending_deployment(engine.environment(n)) for n in names])
+
+
+def answer_protection_rule(call: Call) -> Reply:
+    """POST …/actions/runs/{id}/deployment_protection_rule: an App's decision, or its report only."""
+    body = call.only("environment_name", "state", "comment")
+    run = call.run()
+    if not call.login.endswith("[bot]"):
+        raise ApiError(403, "Resource not accessible by personal access token")
+    name, comment = body.get("environment_name"), body.get("comment", "")
+    if not isinstance(name, str) or not isinstance(comment, str):
+        raise ApiError(422, "Invalid request.\n\nenvironment_name and comment are strings.")
+    if "state" in body and body["state"] not in DECISIONS:
+        wanted = " or ".join(DECISIONS)
+        raise ApiError(422, f"Invalid request.\n\nstate must be {wanted}.")
+    if "state" not in body and "comment" not in body:
+        raise ApiError(422, 'Invalid request.\n\n"comment" wasn\'t supplied.')
+    if len(comment) > MAX_COMMENT:
+        raise ApiError(422, f"Validation Failed: comment is longer than {MAX_COMMENT} characters")
+    state = str(body.get("state", ""))
+    call.hub.engine.protection.answer(run, name, state, call.login, comment)
+    return Reply(204)
+
+
 ROUTES: list[tuple[str, str, Any]] = [
     ("GET", "/actions/workflows", list_workflows),
     ("GET", "/actions/workflows/{workflow_id}", get_workflow),
@@ -157,4 +186,6 @@ ROUTES: list[tuple[str, str, Any]] = [
     ("GET", "/actions/runs/{run_id}/jobs", list_jobs),
     ("POST", "/actions/runs/{run_id}/rerun", rerun),
     ("POST", "/actions/runs/{run_id}/cancel", cancel),
+    ("GET", "/actions/runs/{run_id}/pending_deployments", list_pending_deployments),
+    ("POST", "/actions/runs/{run_id}/deployment_protection_rule", answer_protection_rule),
 ]

@@ -43,7 +43,13 @@ def build_hub(settings: Settings) -> Hub:
             payload = shapes.run_webhook(run, action, shapes.workflow(*found))
             webhooks.send("workflow_run", payload)
 
-    engine = Engine(settings, store, repository, faults, announce)
+    def ask(run: Run, environment: str) -> None:
+        shapes = hub.shapes(settings.public_url, settings.public_url)
+        deployment = hub.engine.deployments.of_run(run, environment)
+        payload = shapes.protection_rule_webhook(run, environment, deployment)
+        webhooks.send("deployment_protection_rule", payload)
+
+    engine = Engine(settings, store, repository, faults, announce, ask)
     limiter = Limiter(settings.rate_limit)
     hub = Hub(settings, store, repository, engine, faults, webhooks, limiter, deque(maxlen=1000))
     return hub
@@ -116,6 +122,9 @@ def create_app(settings: Settings) -> ASGIApp:
         *(Route(path, endpoint(hub, handler), methods=[method]) for method, path, handler in rest),
         Route(f"{switches}/commits", control.commits, methods=["POST"]),
         Route(f"{switches}/runs", control.runs, methods=["POST"]),
+        Route(f"{switches}/runs/{{run_id:int}}/gates", control.gates),
+        Route(f"{switches}/runs/{{run_id:int}}/{{verb}}", control.run, methods=["POST"]),
+        Route(f"{switches}/environments/{{name}}", control.environment, methods=["POST"]),
         Route("/_sandbox/faults", control.faults, methods=["GET", "POST"]),
         Route("/_sandbox/requests", control.requests, methods=["GET", "DELETE"]),
         Route("/_sandbox/deliveries", control.deliveries),

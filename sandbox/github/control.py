@@ -8,8 +8,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from sandbox.github import workflows
+from sandbox.github.engine import ConflictError
 from sandbox.github.git import NotFoundError
 from sandbox.github.http import Hub
+from sandbox.github.records import Gate, Run
 from sandbox.github.workflows import InvalidError
 
 
@@ -41,6 +43,58 @@ def add_run(hub: Hub, body: dict[str, Any]) -> dict[str, Any]:
     run = hub.engine.begin(file, sha, f"refs/heads/{branch}", event, actor, inputs, title)
     shapes = hub.shapes(hub.settings.public_url, hub.settings.public_url)
     return {"id": run.id, "html_url": shapes.run(run)["html_url"]}
+
+
+def rerun(hub: Hub, run: Run, body: dict[str, Any]) -> dict[str, Any]:
+    """Run it again by hand: {actor?}. Raises ConflictError while it is not over."""
+    hub.engine.rerun(run, str(body.get("actor") or hub.settings.people[0]))
+    return {"id": run.id, "attempt": run.attempt}
+
+
+def cancel(hub: Hub, run: Run, body: dict[str, Any]) -> dict[str, Any]:
+    """Cancel it by hand. Raises ConflictError when it is over."""
+    hub.engine.cancel(run)
+    return {"id": run.id, "attempt": run.attempt}
+
+
+def review(hub: Hub, run: Run, body: dict[str, Any]) -> dict[str, Any]:
+    """Decide as a required reviewer: {environment, state: approved|rejected, actor, comment?}.
+
+    Raises InvalidError: nothing waits there, or the actor is no reviewer of the environment.
+    """
+    given = (str(body.get(name) or "") for name in ("environment", "state", "actor", "comment"))
+    return gate_as_json(hub.engine.protection.review(run, *given))
+
+
+def gate_as_json(gate: Gate) -> dict[str, Any]:
+    """What became of one protection rule that a run has met."""
+    told = ("environment", "attempt", "kind", "state", "by", "comment", "reports")
+    return {name: getattr(gate, name) for name in told}
+
+
+RUN_VERBS = {"rerun": rerun, "cancel": cancel, "review": review}
+
+
+def protect(hub: Hub, name: str, body: dict[str, Any]) -> dict[str, Any]:
+    """Switch an environment's protections: {reviewers?: [login, …], rule?: bool}.
+
+    ``reviewers`` are required reviewers, ``rule`` the App's custom deployment protection rule; an
+    empty list and false switch them off, and what is not named stays.
+    """
+    reviewers, rule = body.get("reviewers"), body.get("rule")
+    if unknown := sorted(body.keys() - {"reviewers", "rule"}):
+        raise InvalidError(f"An environment has no {', '.join(unknown)}")
+    if reviewers is not None and not isinstance(reviewers, list):
+        raise InvalidError("reviewers is a list of logins")
+    given = None if reviewers is None else [str(each) for each in reviewers]
+    switched = None if rule is None else bool(rule)
+    environment = hub.engine.environment(name)
+    hub.engine.protection.protect(environment, given, switched)
+    return {
+        "name": environment.name,
+        "reviewers": environment.reviewers,
+        "rule": environment.rule,
+    }
 
 
 def set_fault(hub: Hub, body: dict[str, Any]) -> dict[str, Any]:
@@ -83,7 +137,7 @@ class Control:
         try:
             body = await _body(request)
             return JSONResponse(await run_in_threadpool(action, self.hub, body), status)
-        except InvalidError as error:
+        except (InvalidError, ConflictError) as error:
             return JSONResponse({"message": str(error)}, 422)
         except NotFoundError as error:
             return JSONResponse({"message": f"Not found: {error}"}, 404)
@@ -95,6 +149,26 @@ class Control:
     async def runs(self, request: Request) -> Response:
         """POST /_sandbox/repos/{owner}/{repo}/runs."""
         return await self._do(request, add_run, 201)
+
+    async def run(self, request: Request) -> Response:
+        """POST /_sandbox/repos/{owner}/{repo}/runs/{id}/rerun, …/cancel or …/review."""
+        run = self.hub.store.get(Run, request.path_params["run_id"])
+        verb = RUN_VERBS.get(request.path_params["verb"])
+        if run is None or verb is None:
+            return JSONResponse({"message": "Not found"}, 404)
+        return await self._do(request, lambda hub, body: verb(hub, run, body))
+
+    async def gates(self, request: Request) -> Response:
+        """GET /_sandbox/repos/{owner}/{repo}/runs/{id}/gates: what its newest attempt has met."""
+        run = self.hub.store.get(Run, request.path_params["run_id"])
+        if run is None:
+            return JSONResponse({"message": "Not found"}, 404)
+        return JSONResponse([gate_as_json(g) for g in self.hub.engine.protection.gates(run)])
+
+    async def environment(self, request: Request) -> Response:
+        """POST /_sandbox/repos/{owner}/{repo}/environments/{name}."""
+        name = request.path_params["name"]
+        return await self._do(request, lambda hub, body: protect(hub, name, body))
 
     async def faults(self, request: Request) -> Response:
         """GET or POST /_sandbox/faults."""

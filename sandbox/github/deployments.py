@@ -47,24 +47,28 @@ class Deployments:
         ]
         return states[-1] if states else ""
 
-    def of_run(self, run: Run, environment: str, state: str) -> None:
+    def of_run(self, run: Run, environment: str) -> Deployment:
         """A job with ``environment:`` keeps its own Deployment record, one for each attempt."""
         task = f"run {run.id} attempt {run.attempt}"
         with self.store.lock:
             known = [d for d in self.store.all(Deployment) if d.payload == {"run": task}]
-            deployment = next((d for d in known if d.environment == environment), None)
-            if deployment is None:
-                deployment = self.store.save(
-                    Deployment(
-                        self.store.next_id(),
-                        run.head_branch or run.head_sha,
-                        run.head_sha,
-                        environment,
-                        run.triggering_actor,
-                        payload={"run": task},
-                        production=environment == "production",
-                    )
+            found = next((d for d in known if d.environment == environment), None)
+            return found or self.store.save(
+                Deployment(
+                    self.store.next_id(),
+                    run.head_branch or run.head_sha,
+                    run.head_sha,
+                    environment,
+                    run.triggering_actor,
+                    payload={"run": task},
+                    production=environment == "production",
                 )
+            )
+
+    def run_is(self, run: Run, environment: str, state: str) -> None:
+        """Add a status to the record of a run's attempt."""
+        with self.store.lock:
+            deployment = self.of_run(run, environment)
             url = f"{self.settings.public_url}/{self.settings.repository}/actions/runs/{run.id}"
             status = DeploymentStatus(
                 self.store.next_id(),

@@ -13,6 +13,7 @@ from sandbox.github.deployments import Deployments
 from sandbox.github.expressions import ExpressionError, to_text
 from sandbox.github.faults import Faults
 from sandbox.github.git import NotFoundError, Repository
+from sandbox.github.protection import Place, Protection
 from sandbox.github.records import (
     Environment,
     Job,
@@ -29,6 +30,7 @@ from sandbox.github.workflows import InvalidError, WorkflowFile
 logger = logging.getLogger(__name__)
 
 Announce = Callable[[Run, str], None]
+Ask = Callable[[Run, str], None]
 
 
 class ConflictError(Exception):
@@ -36,7 +38,8 @@ class ConflictError(Exception):
 
 
 class Engine:
-    """Runs of one repository. ``announce(run, action)`` is called for every webhook's cause."""
+    """Runs of one repository. ``announce(run, action)`` is called for every webhook's cause,
+    ``ask(run, environment)`` where a custom deployment protection rule wants an answer."""
 
     def __init__(
         self,
@@ -45,12 +48,14 @@ class Engine:
         repository: Repository,
         faults: Faults,
         announce: Announce,
+        ask: Ask,
     ) -> None:
         """Nothing runs until ``start``."""
         self.settings, self.store, self.repository = settings, store, repository
         self.faults, self.announce = faults, announce
         self.runner = Runner(settings, store, repository)
         self.deployments = Deployments(settings, store)
+        self.protection = Protection(store, ask)
         self._files: tuple[str, list[WorkflowFile]] = ("", [])
         self._cancels: dict[int, threading.Event] = {}
         self._threads: dict[int, threading.Thread] = {}
@@ -230,7 +235,7 @@ class Engine:
 
     def _unfinished(self) -> list[Run]:
         runs = [run for run in self.store.all(Run) if not run.done]
-        return sorted(runs, key=lambda run: (run.status != "in_progress", run.position))
+        return sorted(runs, key=lambda run: (run.id not in self._threads, run.position))
 
     def _fill(self) -> None:
         """Start what may start: the first of each concurrency group, while a runner is free."""
@@ -242,23 +247,52 @@ class Engine:
                 blocked = run.group in taken
                 if run.group:
                     taken.add(run.group)
-                if run.status == "in_progress":
+                if run.id in self._threads:
                     continue
                 status = "pending" if blocked else "queued"
                 if run.status != status:
                     run.status = status
                     self.store.save(run)
-                if not blocked and not run.held and len(self._threads) < self.settings.parallel:
+                if not blocked and not run.held and self._busy() < self.settings.parallel:
                     self._launch(run)
 
+    def _busy(self) -> int:
+        """How many runners work: a run that waits at a gate has none."""
+        return sum(run.status == "in_progress" for run in self.store.all(Run))
+
     def _launch(self, run: Run) -> None:
-        run.status, run.started_at, run.updated_at = "in_progress", now(), now()
-        self.store.save(run)
+        run.started_at = now()
         self._cancels[run.id] = threading.Event()
         thread = threading.Thread(target=self._work, args=(run,), name=f"run-{run.id}", daemon=True)
         self._threads[run.id] = thread
-        self.announce(run, "in_progress")
+        file = workflows.read(run.path, self.repository.read(run.head_sha, run.path))
+        place = self.runner.first_place(run, file)
+        if place and self.protection.guards(place.name):
+            self._become(run, "waiting")
+        else:
+            self._become(run, "in_progress")
+            self.announce(run, "in_progress")
         thread.start()
+
+    def _become(self, run: Run, status: str) -> None:
+        run.status, run.updated_at = status, now()
+        self.store.save(run)
+
+    def _admit(self, run: Run, place: Place) -> str:
+        """Wait at the environment's gates. A run that goes on has a runner at once, even past the
+        usual number: a sandbox need not queue twice."""
+        gates = self.protection.open(run, self.environment(place.name), deploys=place.deploys)
+        if not gates:
+            return ""
+        with self.store.lock:
+            self._become(run, "waiting")
+        self._fill()
+        instead = self.protection.wait(gates, self._cancels[run.id])
+        if not instead:
+            with self.store.lock:
+                self._become(run, "in_progress")
+                self.announce(run, "in_progress")
+        return instead
 
     def _work(self, run: Run) -> None:
         try:
@@ -268,7 +302,8 @@ class Engine:
                 file,
                 self.jobs(run),
                 self._cancels[run.id],
-                lambda name, state: self._deployed(run, name, state),
+                lambda place: self._admit(run, place),
+                lambda name, state: self.deployments.run_is(run, name, state),
             )
         except Exception:
             logger.exception("run %s", run.id)
@@ -278,10 +313,6 @@ class Engine:
             self._cancels.pop(run.id)
             self._finish(run, conclusion)
         self._fill()
-
-    def _deployed(self, run: Run, environment: str, state: str) -> None:
-        self.environment(environment)
-        self.deployments.of_run(run, environment, state)
 
     def _finish(self, run: Run, conclusion: str) -> None:
         for job in self.jobs(run):

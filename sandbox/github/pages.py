@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from sandbox.github.control import add_run, set_fault
+from sandbox.github.control import add_run, review, set_fault
 from sandbox.github.engine import ConflictError
 from sandbox.github.faults import CATALOGUE
 from sandbox.github.git import NotFoundError
@@ -75,6 +75,7 @@ class Pages:
         acted: list[tuple[str, Callable[[Request, dict[str, str]], str]]] = [
             (f"{act}/runs/{{run_id:int}}/rerun", self.do_rerun),
             (f"{act}/runs/{{run_id:int}}/cancel", self.do_cancel),
+            (f"{act}/runs/{{run_id:int}}/review", self.do_review),
             (f"{act}/dispatch", self.do_dispatch),
             (f"{act}/faults", self.do_fault),
         ]
@@ -163,7 +164,14 @@ class Pages:
         if run is None:
             raise NotFoundError
         jobs = self.hub.engine.jobs(run, number)
-        return self._page("run.html", run=run, newest=newest, jobs=jobs, log=self._log)
+        return self._page(
+            "run.html",
+            run=run,
+            newest=newest,
+            jobs=jobs,
+            log=self._log,
+            gates=self.hub.engine.protection.gates(run, number),
+        )
 
     def _log(self, job: Job, number: int) -> str:
         path = self.hub.engine.runner.log_path(job.steps[number - 1])
@@ -274,6 +282,12 @@ class Pages:
         """Cancel it."""
         run = self._found(request)
         self.hub.engine.cancel(run)
+        return f"{self.home}/actions/runs/{run.id}"
+
+    def do_review(self, request: Request, form: dict[str, str]) -> str:
+        """Approve or reject as one of the environment's required reviewers."""
+        run = self._found(request)
+        review(self.hub, run, form)
         return f"{self.home}/actions/runs/{run.id}"
 
     def do_dispatch(self, request: Request, form: dict[str, str]) -> str:

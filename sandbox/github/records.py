@@ -115,10 +115,32 @@ class Workflow:
 
 @dataclass
 class Environment:
-    """A deployment environment of the repository."""
+    """A deployment environment of the repository, and what protects it: the logins of its required
+    reviewers, and whether the App's custom deployment protection rule is on."""
 
     id: int
     name: str
+    created_at: str = field(default_factory=now)
+    reviewers: list[str] = field(default_factory=list)
+    rule: bool = False
+
+
+@dataclass
+class Gate:
+    """One protection rule that an attempt of a run has met: its state and what was said.
+
+    ``kind`` is ``reviewers`` or ``rule``; ``reports`` are all of the App's answers, newest last.
+    """
+
+    id: int
+    run_id: int
+    attempt: int
+    environment: str
+    kind: str
+    state: str = "pending"
+    by: str = ""
+    comment: str = ""
+    reports: list[str] = field(default_factory=list)
     created_at: str = field(default_factory=now)
 
 
@@ -170,6 +192,7 @@ Record = TypeVar(
     PastAttempt,
     Workflow,
     Environment,
+    Gate,
     Deployment,
     DeploymentStatus,
     Token,
@@ -180,6 +203,7 @@ KINDS: tuple[type[Any], ...] = (
     PastAttempt,
     Workflow,
     Environment,
+    Gate,
     Deployment,
     DeploymentStatus,
     Token,

@@ -12,9 +12,10 @@ from sandbox.github import expressions
 from sandbox.github.expressions import ExpressionError, to_text
 from sandbox.github.git import Repository
 from sandbox.github.processes import SHELLS, base_environment, read_pairs, run_script
+from sandbox.github.protection import Place, place_of
 from sandbox.github.records import Job, Run, Step, Store, now
 from sandbox.github.settings import Settings
-from sandbox.github.workflows import WorkflowFile
+from sandbox.github.workflows import InvalidError, WorkflowFile
 
 # Which conclusion a run ends with when its jobs differ: the first of these that any job has.
 _WORST = ("cancelled", "timed_out", "failure", "success", "skipped")
@@ -54,6 +55,13 @@ def github_environment(context: dict[str, Any]) -> dict[str, str]:
     github = context["github"]
     named = {f"GITHUB_{k.upper()}": v for k, v in github.items() if isinstance(v, str)}
     return named | {"CI": "true", "GITHUB_ACTIONS": "true", "RUNNER_OS": "Linux"}
+
+
+# Waits until a job may go to its environment: empty, or the conclusion that it ends with instead.
+# Raises InvalidError for a job that GitHub fails at once.
+Admit = Callable[[Place], str]
+# Told of a job that deploys: its environment and the state of its Deployment record.
+Deploying = Callable[[str, str], None]
 
 
 @dataclass
@@ -103,16 +111,13 @@ class Runner:
         workflow: WorkflowFile,
         jobs: list[Job],
         cancelled: threading.Event,
-        deploying: Callable[[str, str], None],
+        admit: Admit,
+        deploying: Deploying,
     ) -> str:
-        """Run the attempt's jobs one after another; return the run's conclusion.
-
-        ``deploying(environment, state)`` is called for a job with ``environment:`` that has not
-        opted out by ``deployment: false``.
-        """
+        """Run the attempt's jobs one after another; return the run's conclusion."""
         done: dict[str, Job] = {}
         for job in sorted(jobs, key=lambda job: _depth(workflow.jobs, job.key)):
-            self._run_job(run, workflow, job, done, cancelled, deploying)
+            self._run_job(run, workflow, job, done, cancelled, admit, deploying)
             done[job.key] = job
         conclusions = {job.conclusion for job in jobs}
         return next((word for word in _WORST if word in conclusions), "success")
@@ -124,7 +129,8 @@ class Runner:
         job: Job,
         done: dict[str, Job],
         cancelled: threading.Event,
-        deploying: Callable[[str, str], None],
+        admit: Admit,
+        deploying: Deploying,
     ) -> None:
         spec = workflow.jobs[job.key]
         context = run_context(self.settings, run) | {"secrets": self.settings.secrets}
@@ -137,18 +143,35 @@ class Runner:
             if cancelled.is_set() or not expressions.condition(spec.get("if"), context):
                 self._finish_job(job, "cancelled" if cancelled.is_set() else "skipped")
                 return
-            environment = _environment_name(expressions.fill(spec.get("environment"), context))
+            place = place_of(expressions.fill(spec.get("environment"), context))
+            if place and (instead := self._admitted(job, place, admit)):
+                self._finish_job(job, instead)
+                return
             job.status = "in_progress"
             self.store.save(job)
-            if environment:
-                deploying(environment, "in_progress")
+            if place and place.deploys:
+                deploying(place.name, "in_progress")
             conclusion = self._run_steps(run, workflow, job, context, cancelled)
-            if environment:
-                deploying(environment, "success" if conclusion == "success" else "failure")
-        except ExpressionError as error:
+            if place and place.deploys:
+                deploying(place.name, "success" if conclusion == "success" else "failure")
+        except (ExpressionError, InvalidError) as error:
             conclusion = "failure"
             self._note(job, f"Error: {error}")
         self._finish_job(job, conclusion)
+
+    def _admitted(self, job: Job, place: Place, admit: Admit) -> str:
+        job.status = "waiting"
+        self.store.save(job)
+        return admit(place)
+
+    def first_place(self, run: Run, workflow: WorkflowFile) -> Place | None:
+        """The environment of the job that begins the run, as far as it can be told beforehand."""
+        first = min(workflow.jobs, key=lambda key: _depth(workflow.jobs, key))
+        context = run_context(self.settings, run)
+        try:
+            return place_of(expressions.fill(workflow.jobs[first].get("environment"), context))
+        except ExpressionError:
+            return None
 
     def _finish_job(self, job: Job, conclusion: str) -> None:
         job.status, job.conclusion, job.completed_at = "completed", conclusion, now()
@@ -349,13 +372,6 @@ def _depth(jobs: dict[str, dict[str, Any]], key: str, seen: tuple[str, ...] = ()
     """How many jobs must come before this one in a chain; a circle counts as the start."""
     above = [need for need in _needs(jobs.get(key, {})) if need not in seen]
     return 1 + max((_depth(jobs, need, (*seen, key)) for need in above), default=0)
-
-
-def _environment_name(given: Any) -> str:
-    """The environment whose Deployment record the job makes; empty when it makes none."""
-    if isinstance(given, dict):
-        return "" if given.get("deployment") is False else to_text(given.get("name"))
-    return to_text(given)
 
 
 def _status_functions(state: Callable[[], str]) -> dict[str, Callable[[], bool]]:

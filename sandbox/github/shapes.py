@@ -136,6 +136,12 @@ class Shapes(RepositoryShapes):
             "action": action,
             "workflow_run": self.run(run),
             "workflow": workflow,
+            **self._webhook(run),
+        }
+
+    def _webhook(self, run: Run) -> Json:
+        """What every webhook about a run carries."""
+        return {
             "repository": self.full_repository(),
             "sender": self.user(run.triggering_actor),
             "installation": {
@@ -144,10 +150,33 @@ class Shapes(RepositoryShapes):
             },
         }
 
+    def protection_rule_webhook(self, run: Run, environment: str, deployment: Deployment) -> Json:
+        """The payload of a ``deployment_protection_rule`` webhook: the App is asked for an answer."""
+        callback = f"{self.repo_api}/actions/runs/{run.id}/deployment_protection_rule"
+        return {
+            "action": "requested",
+            "environment": environment,
+            "event": run.event,
+            "deployment_callback_url": callback,
+            "deployment": self.deployment(deployment),
+            "pull_requests": [],
+            **self._webhook(run),
+        }
+
     # -- environments and deployments ----------------------------------------------------------
 
     def environment(self, environment: Environment) -> Json:
-        """A deployment environment; the sandbox protects none."""
+        """A deployment environment. GitHub lists an App's custom rule elsewhere."""
+        reviewers = [
+            {"type": "User", "reviewer": self.user(login)} for login in environment.reviewers
+        ]
+        required = {
+            "id": environment.id,
+            "node_id": node_id("GateRule", environment.id),
+            "type": "required_reviewers",
+            "prevent_self_review": False,
+            "reviewers": reviewers,
+        }
         return {
             "id": environment.id,
             "node_id": node_id("Environment", environment.id),
@@ -156,8 +185,21 @@ class Shapes(RepositoryShapes):
             "html_url": f"{self.repo_html}/deployments/{environment.name}",
             "created_at": environment.created_at,
             "updated_at": environment.created_at,
-            "protection_rules": [],
+            "protection_rules": [required] if reviewers else [],
             "deployment_branch_policy": None,
+        }
+
+    def pending_deployment(self, environment: Environment) -> Json:
+        """An environment that a run waits for. An App's token cannot approve as a reviewer."""
+        known = self.environment(environment)
+        return {
+            "environment": {n: known[n] for n in ("id", "node_id", "name", "url", "html_url")},
+            "wait_timer": 0,
+            "wait_timer_started_at": None,
+            "current_user_can_approve": False,
+            "reviewers": [
+                {"type": "User", "reviewer": self.user(login)} for login in environment.reviewers
+            ],
         }
 
     def deployment(self, deployment: Deployment) -> Json:

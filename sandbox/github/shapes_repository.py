@@ -154,7 +154,7 @@ class RepositoryShapes:
             "created_at": at,
             "updated_at": at,
             "permissions": self.permissions(),
-            "events": ["workflow_run"],
+            "events": ["workflow_run", "deployment_protection_rule"],
         }
 
     def permissions(self) -> Json:

@@ -16,6 +16,7 @@ from approvals.models import Deployment, Effect, Event, Freeze, Promotion, Revie
 from approvals.models.outbox import EffectKind
 from approvals.services import Refused
 from approvals.services.delivery import NotYet
+from approvals.services.protection import AskingRun
 from approvals.services.reviews import Answer
 from approvals.states import DeploymentStatus, PromotionStatus, Verdict, Via
 from tests.world import World
@@ -449,3 +450,43 @@ def _end(deployment: Deployment) -> None:
         services.record_dispatch_refused(deployment_id=deployment.pk, detail="Not today.")
     else:
         services.stop_dispatch(deployment_id=deployment.pk, problem="Not today.")
+
+
+@pytest.mark.parametrize("round_", range(ROUNDS))
+def test_two_runs_with_one_token_at_githubs_gate(committed_world: World, round_: int) -> None:
+    """The answer to the dispatch is still out, and somebody started a second run with its token: one passes."""
+    world = committed_world
+    deployment = world.approve(fresh(world, round_))
+    services.begin_dispatch(
+        deployment_id=deployment.pk, observed=world.observed(deployment.version)
+    )
+    passed: list[int] = []
+
+    def asking(run_id: int) -> Act:
+        run = AskingRun(
+            repository="acme/ml-models",
+            run_id=run_id,
+            attempt=1,
+            workflow="deploy-model.yml",
+            title=f"Deploy [{deployment.promotion.token}]",
+            event="workflow_dispatch",
+            branch="main",
+            actor="mallory",
+            url="http://127.0.0.1:9/run",
+        )
+
+        def act() -> None:
+            answer = services.answer_gate(run=run, environment="production")
+            assert answer is not None
+            services.record_gate_answer(run=run, answer=answer)
+            if answer.passes:
+                passed.append(run_id)
+
+        return act
+
+    assert race(asking(5), asking(6)) == ["done", "done"]
+    deployment.refresh_from_db()
+    assert [deployment.run_id] == passed
+    kinds = Event.objects.filter(kind__startswith="gate.").values_list("kind", flat=True)
+    assert sorted(kinds) == ["gate.held", "gate.passed"]
+    assert verify_history().broken_at is None

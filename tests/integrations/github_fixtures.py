@@ -73,14 +73,22 @@ class GitHub:
 
     def runs(self, workflow: str = "deploy-model.yml") -> list[dict[str, Any]]:
         """What GitHub itself holds, asked past the product."""
+        found = self._get(f"actions/workflows/{workflow}/runs?per_page=100")["workflow_runs"]
+        return list(found)
+
+    def run(self, run_id: int) -> dict[str, Any]:
+        """One run as GitHub itself holds it, whatever its workflow."""
+        return self._get(f"actions/runs/{run_id}")
+
+    def _get(self, path: str) -> dict[str, Any]:
         with requests.Session() as session:
             session.trust_env = False
             answer = session.get(
-                f"{self.url}/repos/{REPOSITORY}/actions/workflows/{workflow}/runs?per_page=100",
+                f"{self.url}/repos/{REPOSITORY}/{path}",
                 headers={"Authorization": f"Bearer {self.server.settings.token}"},
                 timeout=10,
             )
-            found: list[dict[str, Any]] = answer.json()["workflow_runs"]
+            found: dict[str, Any] = answer.json()
             return found
 
     def posts(self) -> int:
