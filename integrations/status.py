@@ -18,7 +18,14 @@ from integrations.models import Heartbeat, Poll
 
 # One failed look is a hiccup; after three the data on the pages may be old.
 FAILURES = 3
-SERVICES = {"mlflow": "MLflow", "repository": "GitHub", "run": "GitHub"}
+SERVICES = {
+    "mlflow": "MLflow",
+    "repository": "GitHub",
+    "run": "GitHub",
+    "jobs": "GitHub",
+    "serving": "What a serving layer serves",
+    "artifacts": "MLflow",
+}
 
 
 def notices() -> list[str]:

@@ -117,6 +117,12 @@ class Promotion(models.Model):
                 ),
                 name="override_has_a_person_and_a_reason",
             ),
+            models.CheckConstraint(
+                condition=Q(retroactive=False)
+                | ~Q(status=PromotionStatus.APPROVED)
+                | Q(facts__policy__automatic__isnull=True),
+                name="retroactive_is_approved_by_people",
+            ),
         ]
         indexes = [models.Index(fields=["status", "expires_at"], name="promotion_due")]
 

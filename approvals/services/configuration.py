@@ -196,6 +196,7 @@ def _apply_models(configuration: Configuration) -> list[str]:
                 "alias": (own and own.alias) or environment.alias or "",
                 "channel": (own and own.channel)
                 or (configuration.slack.channel if configuration.slack else ""),
+                "health_url": (own and own.health_url) or "",
                 "policy": configuration.policy_of(name, environment).as_data(),
                 "freezes": [
                     each.as_data() for each in configuration.freezes_of(name, environment.name)

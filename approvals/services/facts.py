@@ -54,7 +54,9 @@ def compose(
     rollback = promotion.is_rollback
     gates = [as_data(gate) for gate in policy.gates_for(rollback=rollback)]
     terms = policy.terms(
-        situation_of(promotion.version, target, observed.metrics, live=replaces), rollback=rollback
+        situation_of(promotion.version, target, observed.metrics, live=replaces),
+        rollback=rollback,
+        retroactive=promotion.retroactive,
     )
     strategy = {} if rollback or promotion.retroactive else target.strategy
     return {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
@@ -66,6 +67,22 @@ def request_rollback(
     return _request(PromotionKind.ROLLBACK, actor, via, target_id, version_id, reason, now)
 
 
+def request_answer(
+    kind: PromotionKind,
+    *,
+    actor: Person,
+    via: str,
+    target_id: int,
+    version_id: int,
+    reason: str,
+    now: datetime,
+) -> Promotion:
+    """Ask for what answers an out-of-band change: ``promote`` adopts a version that is live already as far as was
+    seen, ``rollback`` has the live version deployed once more. Only ``services.answers`` may. Raises Refused like
+    a promotion."""
+    return _request(kind, actor, via, target_id, version_id, reason, now, answers=True)
+
+
 def was_live(target: Target, version: ModelVersion) -> bool:
     """Whether a deployment of this version ever succeeded at the target."""
     return target.deployments.filter(version=version, status=DeploymentStatus.SUCCEEDED).exists()
@@ -80,13 +97,18 @@ def _request(
     version_id: int,
     reason: str,
     now: datetime | None,
+    *,
+    answers: bool = False,
 ) -> Promotion:
     target = lock_target(target_id)
     now = now or timezone.now()
     version = ModelVersion.objects.filter(pk=version_id, model=target.model).first()
     if version is None:
         raise Refused("unknown_version", f"{target.model.name} has no such version.")
-    policy = refuse_request(actor=actor, target=target, version=version, kind=kind, now=now)
+    policy = refuse_request(
+        actor=actor, target=target, version=version, kind=kind, now=now, answers=answers
+    )
+    retroactive = answers and kind == PromotionKind.PROMOTE
     reason = clean_reason(reason)
     if not reason:
         raise Refused("reason_missing", "Say why: the people who decide read it first.")
@@ -97,7 +119,10 @@ def _request(
         settle(
             older, PromotionStatus.SUPERSEDED, now=now, reason=f"{version} was asked for instead."
         )
-    replaces = replaced_by_next(target, rollback=kind == PromotionKind.ROLLBACK, now=now)
+    rollback = kind == PromotionKind.ROLLBACK
+    replaces = (
+        target.live_version if retroactive else replaced_by_next(target, rollback=rollback, now=now)
+    )
     promotion = Promotion.objects.create(
         target=target,
         version=version,
@@ -109,6 +134,7 @@ def _request(
         expires_at=now + timedelta(seconds=policy.expires_after),
         replaces=replaces,
         policy=target.policy,
+        retroactive=retroactive,
     )
     if older is not None:
         older.superseded_by = promotion
@@ -124,6 +150,7 @@ def _request(
             by_version=version.number,
         )
         _tell_of_the_newer(older, promotion, now)
+    told: dict[str, Any] = {"retroactive": True} if retroactive else {}
     record(
         "promotion.requested",
         via=via,
@@ -134,6 +161,7 @@ def _request(
         version=version.number,
         replaces=replaces.number if replaces else None,
         reason=reason,
+        **told,
     )
     enqueue(EffectKind.GATHER_FACTS, promotion, key="request", now=now)
     return promotion
@@ -163,14 +191,16 @@ def refuse_request(
     version: ModelVersion,
     kind: PromotionKind,
     now: datetime | None = None,
+    answers: bool = False,
 ) -> Policy:
     """Raise Refused with the first reason why this cannot be asked now, else return the policy in force.
+    ``answers`` an out-of-band change: then the version may be live already.
 
     Pages ask it too, to say beforehand what the verb would say.
     """
     policy = _policy_or_refuse(target)
     _refuse_requester(actor, policy)
-    _refuse_version(target, version)
+    _refuse_version(target, version, may_be_live=answers)
     barred = version.restrictions.filter(lifted_at=None).select_related("placed_by").first()
     if barred is not None:
         raise Refused("quarantined", barred.sentence)
@@ -189,7 +219,13 @@ def refuse_request(
             f"(promotion {pending.pk}).",
         )
     _refuse_what_nobody_could_approve(
-        actor, policy, version, target, kind == PromotionKind.ROLLBACK, now or timezone.now()
+        actor,
+        policy,
+        version,
+        target,
+        kind == PromotionKind.ROLLBACK,
+        now or timezone.now(),
+        retroactive=answers and kind == PromotionKind.PROMOTE,
     )
     return policy
 
@@ -201,11 +237,15 @@ def _refuse_what_nobody_could_approve(
     target: Target,
     rollback: bool,
     now: datetime,
+    *,
+    retroactive: bool,
 ) -> None:
     """A quorum that the people of today cannot fill without the requester would wait for ever."""
+    live = (
+        target.live_version if retroactive else replaced_by_next(target, rollback=rollback, now=now)
+    )
     requirements = policy.terms(
-        situation_of(version, target, live=replaced_by_next(target, rollback=rollback, now=now)),
-        rollback=rollback,
+        situation_of(version, target, live=live), rollback=rollback, retroactive=retroactive
     ).requirements
     case = Case(
         requirements,
@@ -249,7 +289,7 @@ def _refuse_requester(actor: Person, policy: Policy) -> None:
         )
 
 
-def _refuse_version(target: Target, version: ModelVersion) -> None:
+def _refuse_version(target: Target, version: ModelVersion, *, may_be_live: bool) -> None:
     if version.deleted_at is not None:
         raise Refused("version_deleted", f"{version} was deleted from MLflow.")
     if version.status != "READY":
@@ -263,7 +303,7 @@ def _refuse_version(target: Target, version: ModelVersion) -> None:
             f"The run that trains {version} is {version.run_status}; it can be asked for once it has "
             "finished.",
         )
-    if target.live_version_id == version.pk:
+    if target.live_version_id == version.pk and not may_be_live:
         raise Refused("already_live", f"{version} is already live in {target.environment.name}.")
     running = target.deployments.filter(status__in=OPEN_DEPLOYMENT, version=version).first()
     if running is not None:

@@ -54,12 +54,19 @@ def steps_of(promotion: Promotion, deployment: Deployment | None, alias: str) ->
         status, (DONE if started else BAD, BAD if started else TODO, TODO)
     )
     run = deployment.workflow_run
-    steps = [
-        Step("Approved", DONE, "the dispatch is next" if status == D.QUEUED else ""),
-        Step("Starting the workflow", starting, promotion.target.workflow),
-        Step("Running", running, inner=list(run.steps) if run else []),
-        Step("Live", live, promotion.target.environment.name),
-    ]
+    steps = (
+        [
+            Step("Approved", DONE),
+            Step("Live", live, f"{promotion.target.environment.name}, adopted: nothing was fired"),
+        ]
+        if promotion.retroactive
+        else [
+            Step("Approved", DONE, "the dispatch is next" if status == D.QUEUED else ""),
+            Step("Starting the workflow", starting, promotion.target.workflow),
+            Step("Running", running, inner=list(run.steps) if run else []),
+            Step("Live", live, promotion.target.environment.name),
+        ]
+    )
     if promotion.target.alias:
         state = {"done": DONE, "failed": BAD, "waiting": NOW}.get(alias, TODO)
         steps.append(Step("Registry alias written", state, promotion.target.alias))

@@ -7,6 +7,7 @@ from django.urls.converters import StringConverter
 
 from approvals.web import (
     catalogue,
+    changes,
     freezes,
     inbox,
     overview,
@@ -33,6 +34,7 @@ urlpatterns = [
     path("promotions/<int:pk>/facts/", promotions.facts, name="promotion_facts"),
     path("targets/<int:pk>/rollback/", catalogue.rollback, name="rollback"),
     path("restrictions/<str:action>/<int:pk>/", restrictions.restrict, name="restrict"),
+    path("changes/<int:pk>/", changes.change, name="change"),
     path("freezes/", freezes.page, name="freezes"),
     path("inbox/decide/", inbox.decide, name="decide_many"),
     path("inbox/", inbox.inbox, name="inbox"),
