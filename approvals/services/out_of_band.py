@@ -97,12 +97,13 @@ def note_reading(
         change.target = target
         if found is not None and change.key == found.key:
             known = change
-            _shown(change, found, read_at, now)
         else:
             _not_shown(change, read_at, now)
     if found is None:
         return False
-    if known is None:
+    if known is not None:
+        _shown(known, found, read_at, now)
+    else:
         if run and target.changes.filter(kind=kind, key=found.key).exists():
             return False
         known = OutOfBandChange.objects.create(
