@@ -1,5 +1,6 @@
-"""What people do behind the product's back, in a real MLflow server, on the GitHub stand-in, at a serving layer: it
-is declared after two looks, and each of the three answers does what it says."""
+"""What people do behind the product's back, in a real MLflow server, on the GitHub stand-in, at a serving layer.
+
+It is declared after two looks, and each of the three answers does what it says."""
 
 from __future__ import annotations
 
