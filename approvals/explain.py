@@ -34,6 +34,7 @@ from approvals.services.cases import (
 from approvals.services.conditions import closures_of
 from approvals.services.judging import Judgement, judge
 from approvals.services.marks import newest_mark
+from approvals.services.out_of_band import open_changes
 from approvals.services.overrides import why_no_override
 from approvals.services.reminders import escalates_at, reminds_at
 from approvals.services.voters import Able, everybody_for, still_able, stuck_rows
@@ -43,6 +44,7 @@ from approvals.wording import day_and_time, listed
 POLICY_CHANGED = (
     "The policy changed after this was asked; this request keeps the rules of that moment."
 )
+ADOPTS = "Retroactive: it adopts what is live without a promotion. Once approved, nothing is fired."
 GATE_WORDS = {"pass": "Passed", "fail": "Fails", "unknown": "Unknown"}
 
 
@@ -198,7 +200,12 @@ def _notes(promotion: Promotion, judgement: Judgement, able: list[Able]) -> list
     notes = because_sentences(terms)
     if promotion.overridden_by is not None:
         notes.append(f"{promotion.overridden_by} broke the glass: {promotion.override_reason}")
+    if promotion.retroactive:
+        notes.append(ADOPTS)
     deployment = getattr(promotion, "deployment", None)
+    if deployment is not None and deployment.status == DeploymentStatus.SUCCEEDED:
+        found = open_changes().filter(target__live_deployment=deployment)
+        notes += [f"Out-of-band: {each.sentence}" for each in found]
     waits = deployment is not None and deployment.status == DeploymentStatus.QUEUED
     if waits:
         notes += [

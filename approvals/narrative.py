@@ -102,6 +102,34 @@ KINDS: dict[str, Kind] = {
     "registry.written": Kind("Written to MLflow: {registry}", "tag"),
     # Older releases wrote the alias alone.
     "registry.alias_set": Kind("MLflow's alias {alias} now points to v{version}{was}", "tag"),
+    "out_of_band.declared": Kind(
+        "Out-of-band change of {model} in {environment}: {sentence}", "shield-off", "bad"
+    ),
+    "out_of_band.noted": Kind(
+        "Seen of {model} in {environment}: {sentence}", "scan-search", "attention"
+    ),
+    "out_of_band.answered": Kind(
+        "{actor} asked that an out-of-band change of {model} in {environment} be {what}{because}",
+        "wrench",
+        "attention",
+    ),
+    "out_of_band.persists": Kind(
+        "It was put back, and is there again or still: {sentence}", "shield-off", "bad"
+    ),
+    "out_of_band.adopted": Kind(
+        "The out-of-band change of {model} in {environment} was adopted{because}", "badge-check"
+    ),
+    "out_of_band.put_back": Kind(
+        "The out-of-band change of {model} in {environment} was put back{because}", "undo-2", "good"
+    ),
+    "out_of_band.ignored": Kind(
+        "{actor} ignored the out-of-band change of {model} in {environment}{because}",
+        "eye-off",
+        "attention",
+    ),
+    "out_of_band.ended": Kind(
+        "The out-of-band change of {model} in {environment} is no longer there", "circle-check"
+    ),
     "target.locked": Kind("{actor} locked {model} in {environment}: {reason}", "lock", "bad"),
     "target.unlocked": Kind("{actor} unlocked {model} in {environment}: {reason}", "lock-open"),
     "target.held": Kind(
@@ -167,6 +195,12 @@ def kind_of(event: Event) -> Kind:
     if event.kind == "mark.placed":
         tone = "good" if event.data.get("mark") == MarkKind.GOOD else "bad"
         return Kind(kind.sentence, kind.icon, tone)
+    if event.kind == "promotion.requested" and event.data.get("retroactive"):
+        return Kind(
+            "{actor} asked to adopt {model} v{version}, which is live in {environment} without a promotion",
+            "send",
+            "attention",
+        )
     if event.kind == "evidence.recorded" and event.data.get("verdict") != EvidenceVerdict.PASS:
         return Kind(kind.sentence, "clipboard-x", "bad")
     return kind

@@ -7,7 +7,7 @@ candidate, merged by maximum. What cannot be told counts as holding: unknown ask
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from approvals import gates
@@ -260,10 +260,15 @@ class Policy:
         """The gates of this kind of promotion. A rollback has none: it has its preflight, and must be quick."""
         return () if rollback else self.gates
 
-    def terms(self, seen: Situation, *, rollback: bool) -> Terms:
-        """What is asked of this candidate. Rules, checklists and comments are for promotions, not rollbacks."""
+    def terms(self, seen: Situation, *, rollback: bool, retroactive: bool = False) -> Terms:
+        """What is asked of this candidate. Rules, checklists and comments are for promotions, not rollbacks. What
+        is adopted is always asked of people: of those who may ask here, where the policy asks nobody."""
         if rollback:
             return Terms(self.rollback)
+        if retroactive:
+            terms = self.terms(seen, rollback=False)
+            anybody = Requirement(tuple(sorted(self.requesters)), 1)
+            return replace(terms, requirements=terms.requirements or (anybody,), automatic=False)
         applying = [(rule, why) for rule in self.rules if (why := rule.when.why(seen))]
         rows = merged([*self.promote, *(row for rule, _ in applying for row in rule.approvals)])
         items = [*self.checklist, *(item for rule, _ in applying for item in rule.checklist)]

@@ -140,7 +140,8 @@ D = DeploymentStatus
 
 TRANSITIONS: dict[str, frozenset[str]] = {
     P.PENDING: frozenset({P.APPROVED, P.REJECTED, P.CANCELLED, P.EXPIRED, P.SUPERSEDED}),
-    D.QUEUED: frozenset({D.DISPATCHING, D.FAILED, D.CANCELLED}),
+    # Succeeded at once is only what a retroactive promotion adopts: nothing is fired for it.
+    D.QUEUED: frozenset({D.DISPATCHING, D.SUCCEEDED, D.FAILED, D.CANCELLED}),
     # Back to queued only when GitHub clearly refused for now (a rate limit): nothing was started.
     # Back to waiting where that, or a refusal, happens to a later step of a rollout.
     D.DISPATCHING: frozenset({D.RUNNING, D.FAILED, D.UNCONFIRMED, D.QUEUED, D.WAITING}),

@@ -17,6 +17,7 @@ from approvals.models import Deployment, Repository, Step, WorkflowRun
 from approvals.states import DeploymentStatus, WorkflowKind
 from integrations.errors import Rejected, Unavailable
 from integrations.models import Poll
+from integrations.watching import look_at_artifacts, look_at_serving, watched
 
 log = structlog.get_logger(__name__)
 LEASE = timedelta(seconds=120)
@@ -40,6 +41,7 @@ def ensure(now: datetime) -> None:
         ).values_list("target__model__repository", "step__run_id")
     }
     wanted |= {("jobs", key) for key in _unread_jobs(now)}
+    wanted |= watched()
     present = set(Poll.objects.values_list("kind", "key"))
     Poll.objects.bulk_create(
         [Poll(kind=kind, key=key, due_at=now) for kind, key in wanted - present],
@@ -118,7 +120,9 @@ def _mlflow(poll: Poll) -> float:
 def _repository(poll: Poll) -> float:
     from integrations.github.runs import poll_repository
 
+    read_at = timezone.now()
     answer = poll_repository(poll.key, poll.etag)
+    services.compare_runs(repository=poll.key, read_at=read_at)
     poll.etag = answer.etag or poll.etag
     poll.remaining = answer.remaining
     return settings.GITHUB_POLL_SECONDS
@@ -149,6 +153,8 @@ LOOK: dict[str, Callable[[Poll], float]] = {
     "repository": _repository,
     "run": _run,
     "jobs": _jobs,
+    "serving": look_at_serving,
+    "artifacts": look_at_artifacts,
 }
 
 

@@ -25,7 +25,14 @@ MESSAGES = [
     ),
     ([EffectKind.MAIL], "Mail waits: {}. It is sent later."),
 ]
-SERVICES = {"mlflow": "MLflow", "repository": "GitHub", "run": "GitHub"}
+SERVICES = {
+    "mlflow": "MLflow",
+    "repository": "GitHub",
+    "run": "GitHub",
+    "jobs": "GitHub",
+    "serving": "What a serving layer serves",
+    "artifacts": "MLflow",
+}
 
 
 def notices() -> list[str]:

@@ -9,7 +9,7 @@ from ninja import NinjaAPI, Query, Status
 from ninja.errors import ValidationError
 
 from approvals import services
-from approvals.api import deliveries, errors, routes, schemas, shapes, signals
+from approvals.api import errors, schemas, shapes
 from approvals.api.auth import Token, caller
 from approvals.api.errors import REFUSALS
 from approvals.models import Promotion
@@ -31,8 +31,6 @@ api = NinjaAPI(
     urls_namespace="api",
 )
 errors.install(api)
-for each in (deliveries, routes, signals):
-    api.add_router("", each.router)
 
 
 @api.post(

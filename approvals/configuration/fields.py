@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -78,6 +79,25 @@ def _inputs(value: dict[str, str]) -> dict[str, str]:
         raise ValueError(f"Countersign itself fills in {', '.join(taken)}; leave it out here")
     return value
 
+
+def _address(value: str) -> str:
+    try:
+        parts = urlsplit(value)
+        usable = parts.scheme in {"http", "https"} and bool(parts.hostname)
+        _ = parts.port
+    except ValueError:
+        usable = False
+    if not usable or parts.username or parts.password:
+        raise ValueError(
+            "an address such as http://fraud.internal:8080/health is expected, without a password"
+        )
+    return value
+
+
+# A password in it would stand in the file, in the database and in logs.
+Address = Annotated[
+    str, Field(pattern=r"^[^\x00-\x20\x7f]*$", max_length=500), AfterValidator(_address)
+]
 
 # GitHub allows 25 inputs; seven are ours.
 Inputs = Annotated[dict[str, str], Field(max_length=18), AfterValidator(_inputs)]

@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 
 from approvals.calendar import Window
 from approvals.configuration.fields import (
+    Address,
     Alias,
     Channel,
     CopyName,
@@ -84,6 +85,7 @@ class ModelEnvironmentConfig(PlaceConfig):
     workflow: WorkflowFile | None = None
     inputs: Inputs = Field(default_factory=dict)
     channel: Channel | None = None
+    health_url: Address | None = None
 
 
 class EvidenceSource(Strict):

@@ -121,6 +121,12 @@ class Promotion(models.Model):
                 condition=Q(rolls_back=None) | Q(kind=PromotionKind.ROLLBACK, via=Via.SYSTEM),
                 name="only_countersign_rolls_back_by_itself",
             ),
+            models.CheckConstraint(
+                condition=Q(retroactive=False)
+                | ~Q(status=PromotionStatus.APPROVED)
+                | Q(facts__policy__automatic__isnull=True),
+                name="retroactive_is_approved_by_people",
+            ),
         ]
         indexes = [models.Index(fields=["status", "expires_at"], name="promotion_due")]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
+from django.urls import reverse
 
 from approvals.models.catalogue import ModelVersion, Target, WorkflowRun
 from approvals.models.decisions import Promotion
@@ -106,6 +107,9 @@ class OutOfBandChange(models.Model):
     )
     seen = models.PositiveIntegerField(default=1, help_text="Readings that have shown it.")
     seen_at = models.DateTimeField(help_text="The newest of them.")
+    missed = models.PositiveIntegerField(
+        default=0, help_text="Readings in a row that no longer showed it."
+    )
     first_seen_at = models.DateTimeField()
     declared_at = models.DateTimeField(null=True, blank=True)
     ended_at = models.DateTimeField(null=True, blank=True)
@@ -135,3 +139,7 @@ class OutOfBandChange(models.Model):
 
     def __str__(self) -> str:
         return f"Out-of-band change {self.pk} at {self.target}"
+
+    def get_absolute_url(self) -> str:
+        """The change's page."""
+        return reverse("change", args=[self.pk])

@@ -184,10 +184,18 @@ def _words(text: str) -> str:
     return rf"(^|[^[:alnum:]_.-]){re.escape(text)}(?![[:alnum:]_]|[.-][[:alnum:]])"
 
 
-def why_not_ask(person: Person, target: Target, version: ModelVersion, kind: PromotionKind) -> str:
-    """Why this cannot be asked now, in the verb's own words; an empty text where it can."""
+def why_not_ask(
+    person: Person,
+    target: Target,
+    version: ModelVersion,
+    kind: PromotionKind,
+    *,
+    answers: bool = False,
+) -> str:
+    """Why this cannot be asked now, in the verb's own words; an empty text where it can. ``answers`` as for the
+    verb: for an out-of-band change."""
     try:
-        refuse_request(actor=person, target=target, version=version, kind=kind)
+        refuse_request(actor=person, target=target, version=version, kind=kind, answers=answers)
     except Refused as refused:
         return refused.sentence
     return ""

@@ -13,6 +13,7 @@ from approvals.models import (
     Deployment,
     Environment,
     ModelVersion,
+    OutOfBandChange,
     Promotion,
     RegisteredModel,
     Target,
@@ -33,6 +34,7 @@ class Cell:
     candidate: ModelVersion | None = None
     change: MetricRow | None = None
     frozen: Span | None = None
+    changes: list[OutOfBandChange] = field(default_factory=list)
 
     @property
     def state(self) -> str:
@@ -111,6 +113,10 @@ def matrix(now: datetime | None = None) -> Matrix:
     for promotion in pending.order_by("expires_at"):
         if promotion.target_id in by_target:
             by_target[promotion.target_id].pending.append(promotion)
+    changes = OutOfBandChange.objects.filter(ended_at=None, declared_at__isnull=False)
+    for change in changes.select_related("version").order_by("first_seen_at"):
+        if change.target_id in by_target:
+            by_target[change.target_id].changes.append(change)
     newest = {
         each.model_id: each
         for each in ModelVersion.objects.filter(deleted_at=None)

@@ -4,6 +4,7 @@ Each verb takes ``actor`` and ``via`` explicitly, locks the target's row first, 
 state, event and effects in one transaction. A refusal is :class:`Refused`, and nothing is written.
 """
 
+from approvals.services.answers import adopt, ignore_change, put_back
 from approvals.services.automatic import approve_automatically, approve_due
 from approvals.services.collecting import collect, record_jobs, wants_jobs
 from approvals.services.configuration import apply_configuration
@@ -20,6 +21,7 @@ from approvals.services.delivery import (
 )
 from approvals.services.evidence import record_evidence
 from approvals.services.facts import ObservedFacts, record_facts, record_facts_problem
+from approvals.services.foreign_runs import compare_runs
 from approvals.services.freezes import freeze, unfreeze
 from approvals.services.interventions import call_off, dispatch_again, give_up, look_again
 from approvals.services.marks import mark
@@ -40,6 +42,12 @@ from approvals.services.protection import (
     waits_unasked,
 )
 from approvals.services.queueing import confirm, reorder
+from approvals.services.readings import (
+    compare_aliases,
+    compare_artifacts,
+    compare_served,
+    compare_tags,
+)
 from approvals.services.refusal import Refused
 from approvals.services.registry import (
     VersionFacts,
@@ -65,6 +73,7 @@ __all__ = [
     "RunFacts",
     "VersionFacts",
     "abort",
+    "adopt",
     "advance",
     "advance_due",
     "answer_gate",
@@ -77,6 +86,11 @@ __all__ = [
     "check_again",
     "close_overdue",
     "collect",
+    "compare_aliases",
+    "compare_artifacts",
+    "compare_runs",
+    "compare_served",
+    "compare_tags",
     "confirm",
     "create_token",
     "delegate",
@@ -85,6 +99,7 @@ __all__ = [
     "freeze",
     "give_up",
     "hold_rollout",
+    "ignore_change",
     "keep_registry_before",
     "lock",
     "look_again",
@@ -93,6 +108,7 @@ __all__ = [
     "override",
     "person_of_token",
     "postpone_dispatch",
+    "put_back",
     "quarantine",
     "record_absent_versions",
     "record_dispatch_refused",

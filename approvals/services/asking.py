@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Any
 
 from approvals.models import Deployment, ModelVersion, Person, Promotion, Target
 from approvals.models.outbox import EffectKind
@@ -24,17 +25,21 @@ def write_request(
     policy: Policy,
     now: datetime,
     rolls_back: Deployment | None = None,
+    retroactive: bool = False,
 ) -> Promotion:
     """The pending promotion, its event, and the effect that gathers its facts. The target must be locked and
     everything be checked. ``rolls_back``: the deployment that monitoring has rolled back, for
-    ``services.rollbacks`` alone."""
+    ``services.rollbacks`` alone; ``retroactive``: it adopts what is live, for ``services.answering`` alone."""
     older = target.promotions.filter(kind=kind, status=PromotionStatus.PENDING).first()
     if older is not None:
         # Settled first: the database allows one pending promotion per target and kind.
         settle(
             older, PromotionStatus.SUPERSEDED, now=now, reason=f"{version} was asked for instead."
         )
-    replaces = replaced_by_next(target, rollback=kind == PromotionKind.ROLLBACK, now=now)
+    rollback = kind == PromotionKind.ROLLBACK
+    replaces = (
+        target.live_version if retroactive else replaced_by_next(target, rollback=rollback, now=now)
+    )
     promotion = Promotion.objects.create(
         target=target,
         version=version,
@@ -47,6 +52,7 @@ def write_request(
         replaces=replaces,
         policy=target.policy,
         rolls_back=rolls_back,
+        retroactive=retroactive,
     )
     if older is not None:
         older.superseded_by = promotion
@@ -62,6 +68,7 @@ def write_request(
             by_version=version.number,
         )
         _tell_of_the_newer(older, promotion, now)
+    told: dict[str, Any] = {"retroactive": True} if retroactive else {}
     record(
         "promotion.requested",
         via=via,
@@ -72,6 +79,7 @@ def write_request(
         version=version.number,
         replaces=replaces.number if replaces else None,
         reason=reason,
+        **told,
     )
     enqueue(EffectKind.GATHER_FACTS, promotion, key="request", now=now)
     return promotion

@@ -20,10 +20,11 @@ def approve_automatically(*, promotion_id: int, now: datetime | None = None) -> 
     """Approve a promotion for which the policy asks nobody, if all its gates pass now. Returns whether it was.
 
     Harmless at any time and from anywhere: what needs a person, is decided, expired or blocked stays as it is.
+    What went live round the gate always needs a person.
     """
     promotion = lock_promotion(promotion_id)
     now = now or timezone.now()
-    if not promotion.is_pending or promotion.expires_at <= now:
+    if not promotion.is_pending or promotion.retroactive or promotion.expires_at <= now:
         return False
     if withdraw_if_moot(promotion, now):
         return False

@@ -97,7 +97,8 @@ def terms_of(promotion: Promotion, policy: Policy) -> Terms:
         return Terms.of_itself(promotion.reason)
     # A grant needs the seal; until then this only tells people what to expect.
     rows = policy.requirements(rollback=promotion.is_rollback)
-    return Terms(rows, automatic=policy.automatic and not rows and not promotion.is_rollback)
+    by_people = promotion.is_rollback or promotion.retroactive
+    return Terms(rows, automatic=policy.automatic and not rows and not by_people)
 
 
 def case_of(promotion: Promotion, blocked_by: Sequence[str] = ()) -> Case:

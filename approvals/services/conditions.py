@@ -14,7 +14,12 @@ from approvals.services.evidence import newest_evidence
 from approvals.services.freezes import frozen_at
 from approvals.services.queueing import under_way
 from approvals.services.restrictions import restrictions_of
-from approvals.states import DeploymentStatus, EvidenceVerdict, RestrictionKind
+from approvals.states import (
+    ACTIVE_DEPLOYMENT,
+    DeploymentStatus,
+    EvidenceVerdict,
+    RestrictionKind,
+)
 
 
 def outcomes_of(promotion: Promotion, now: datetime) -> list[Outcome]:
@@ -46,12 +51,28 @@ def gate_outcomes(promotion: Promotion, policy: Policy, now: datetime) -> list[O
 
 
 def closures_of(promotion: Promotion) -> list[Outcome]:
-    """Open locks and quarantines. Nobody breaks the glass over these: they are lifted, with a reason."""
-    return [
+    """Open locks and quarantines, and what cannot be adopted. Nobody breaks the glass over these: they are lifted,
+    with a reason."""
+    closed = [
         Outcome(FAIL, each.sentence)
         for each in restrictions_of(promotion)
         if each.kind != RestrictionKind.HOLD
     ]
+    return [*closed, *_not_adoptable(promotion)]
+
+
+def _not_adoptable(promotion: Promotion) -> list[Outcome]:
+    """Only what was seen to be live, and still is as far as known, is adopted."""
+    if not promotion.retroactive or not promotion.is_pending:
+        return []
+    found = []
+    if not promotion.answers.filter(target=promotion.target_id, ended_at=None).exists():
+        gone = "The out-of-band change that it would adopt is no longer there. Cancel this request."
+        found.append(Outcome(FAIL, gone))
+    if promotion.target.deployments.filter(status__in=ACTIVE_DEPLOYMENT).exists():
+        busy = "A deployment is under way here; what is live is known once it has ended."
+        found.append(Outcome(FAIL, busy))
+    return found
 
 
 def _holds(promotion: Promotion) -> list[Outcome]:

@@ -199,6 +199,7 @@ def _apply_models(configuration: Configuration) -> list[str]:
                 "channel": (own and own.channel)
                 or (configuration.slack.channel if configuration.slack else ""),
                 "strategy": configuration.strategy_of(name, environment).as_data(),
+                "health_url": (own and own.health_url) or "",
                 "policy": configuration.policy_of(name, environment).as_data(),
                 "freezes": [
                     each.as_data() for each in configuration.freezes_of(name, environment.name)

@@ -58,7 +58,7 @@ def compose(
         terms = Terms.of_itself(promotion.reason)
     else:
         seen = situation_of(promotion.version, target, observed.metrics, live=replaces)
-        terms = policy.terms(seen, rollback=rollback)
+        terms = policy.terms(seen, rollback=rollback, retroactive=promotion.retroactive)
     # Going back must be quick, and where nothing is live there is nothing to go back to.
     at_once = rollback or promotion.retroactive or replaces is None
     strategy = {} if at_once else target.strategy

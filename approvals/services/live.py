@@ -7,6 +7,7 @@ from datetime import datetime
 from approvals.models import Deployment, Mark, Promotion
 from approvals.models.outbox import EffectKind
 from approvals.services.history import enqueue
+from approvals.services.out_of_band import end_by_deployment
 from approvals.services.restrictions import hold_after_rollback
 from approvals.services.settle import close_deployment
 from approvals.services.telling import concerned, tell
@@ -49,6 +50,7 @@ def went_live(
                 placed_by=promotion.requester,
                 placed_at=now,
             )
+    end_by_deployment(deployment, now)
     if replaced is not None:
         # Its message must not go on saying that it is live.
         enqueue(EffectKind.ANNOUNCE, replaced.promotion, key=f"replaced:{deployment.pk}", now=now)

@@ -71,6 +71,22 @@ def request_rollback(
     return _request(PromotionKind.ROLLBACK, actor, via, target_id, version_id, reason, now)
 
 
+def request_answer(
+    kind: PromotionKind,
+    *,
+    actor: Person,
+    via: str,
+    target_id: int,
+    version_id: int,
+    reason: str,
+    now: datetime,
+) -> Promotion:
+    """Ask for what answers an out-of-band change: ``promote`` adopts a version that is live already as far as was
+    seen, ``rollback`` has the live version deployed once more. Only ``services.answers`` may. Raises Refused like
+    a promotion."""
+    return _request(kind, actor, via, target_id, version_id, reason, now, answers=True)
+
+
 def was_live(target: Target, version: ModelVersion) -> bool:
     """Whether a deployment of this version ever succeeded at the target."""
     return target.deployments.filter(version=version, status=DeploymentStatus.SUCCEEDED).exists()
@@ -85,6 +101,8 @@ def _request(
     version_id: int | None,
     reason: str,
     now: datetime | None,
+    *,
+    answers: bool = False,
 ) -> Promotion:
     target = lock_target(target_id)
     now = now or timezone.now()
@@ -94,7 +112,10 @@ def _request(
         version = ModelVersion.objects.filter(pk=version_id, model=target.model).first()
     if version is None:
         raise Refused("unknown_version", f"{target.model.name} has no such version.")
-    policy = refuse_request(actor=actor, target=target, version=version, kind=kind, now=now)
+    policy = refuse_request(
+        actor=actor, target=target, version=version, kind=kind, now=now, answers=answers
+    )
+    retroactive = answers and kind == PromotionKind.PROMOTE
     reason = clean_reason(reason)
     if not reason:
         raise Refused("reason_missing", "Say why: the people who decide read it first.")
@@ -108,6 +129,7 @@ def _request(
         reason=reason,
         policy=policy,
         now=now,
+        retroactive=retroactive,
     )
 
 
@@ -118,16 +140,23 @@ def refuse_request(
     version: ModelVersion,
     kind: PromotionKind,
     now: datetime | None = None,
+    answers: bool = False,
 ) -> Policy:
     """Raise Refused with the first reason why this cannot be asked now, else return the policy in force.
+    ``answers`` an out-of-band change: then the version may be live already.
 
     Pages ask it too, to say beforehand what the verb would say.
     """
     policy = policy_or_refuse(target)
     _refuse_requester(actor, policy)
     now = now or timezone.now()
-    replaces = replaced_by_next(target, rollback=kind == PromotionKind.ROLLBACK, now=now)
-    refuse_version(target, version, replaces)
+    retroactive = answers and kind == PromotionKind.PROMOTE
+    rollback = kind == PromotionKind.ROLLBACK
+    # What is adopted is live already, whatever is still to come.
+    replaces = (
+        target.live_version if retroactive else replaced_by_next(target, rollback=rollback, now=now)
+    )
+    refuse_version(target, version, replaces, may_be_live=answers)
     barred = version.restrictions.filter(lifted_at=None).select_related("placed_by").first()
     if barred is not None:
         raise Refused("quarantined", barred.sentence)
@@ -152,7 +181,7 @@ def refuse_request(
             f"(promotion {pending.pk}).",
         )
     _refuse_what_nobody_could_approve(
-        actor, policy, version, target, replaces, kind == PromotionKind.ROLLBACK, now
+        actor, policy, version, target, replaces, rollback, now, retroactive=retroactive
     )
     return policy
 
@@ -165,11 +194,12 @@ def _refuse_what_nobody_could_approve(
     replaces: ModelVersion | None,
     rollback: bool,
     now: datetime,
+    *,
+    retroactive: bool,
 ) -> None:
     """A quorum that the people of today cannot fill without the requester would wait for ever."""
     requirements = policy.terms(
-        situation_of(version, target, live=replaces),
-        rollback=rollback,
+        situation_of(version, target, live=replaces), rollback=rollback, retroactive=retroactive
     ).requirements
     case = Case(
         requirements,
@@ -214,7 +244,13 @@ def _refuse_requester(actor: Person, policy: Policy) -> None:
         )
 
 
-def refuse_version(target: Target, version: ModelVersion, replaces: ModelVersion | None) -> None:
+def refuse_version(
+    target: Target,
+    version: ModelVersion,
+    replaces: ModelVersion | None,
+    *,
+    may_be_live: bool = False,
+) -> None:
     """Raise Refused where this version can go live here for nobody; ``replaces`` is what it would replace."""
     if version.deleted_at is not None:
         raise Refused("version_deleted", f"{version} was deleted from MLflow.")
@@ -230,7 +266,7 @@ def refuse_version(target: Target, version: ModelVersion, replaces: ModelVersion
             "finished.",
         )
     # Live now and about to be replaced may be asked for: it is what one goes back to.
-    if replaces == version and target.live_version_id == version.pk:
+    if replaces == version and target.live_version_id == version.pk and not may_be_live:
         raise Refused("already_live", f"{version} is already live in {target.environment.name}.")
     running = target.deployments.filter(status__in=OPEN_DEPLOYMENT, version=version).first()
     if running is not None:

@@ -86,7 +86,10 @@ def replaced_by_next(target: Target, *, rollback: bool, now: datetime) -> ModelV
 
 
 def ahead_of(promotion: Promotion, now: datetime) -> list[Deployment]:
-    """The deployments that go before this promotion at its target: the active one, then those queued."""
+    """The deployments that go before this promotion at its target: the active one, then those queued. What is
+    adopted is live already and waits for nobody."""
+    if promotion.retroactive:
+        return []
     others = open_deployments_of(promotion.target)
     mine = next((e for e in others if promotion.pk and e.promotion_id == promotion.pk), None)
 

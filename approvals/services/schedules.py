@@ -38,12 +38,14 @@ def schedule(
     Whoever may decide it may do so until it is dispatched; whoever asked, only while nobody has reviewed it:
     what people approved for Tuesday is not moved to now behind their backs. ``zone`` is how people speak of the
     time. Raises Refused (``already_started``, ``already_decided``, ``expired``, ``may_not_schedule``,
-    ``bad_time``, ``frozen_then``).
+    ``nothing_to_schedule``, ``bad_time``, ``frozen_then``).
     """
     promotion = lock_promotion(promotion_id)
     now = now or timezone.now()
     _refuse_late(promotion, now)
     _refuse_who_may_not(promotion, actor, now)
+    if promotion.retroactive:
+        raise Refused("nothing_to_schedule", "It adopts what is live already; nothing is run.")
     if run_at is not None:
         _refuse_time(promotion, run_at, zone, now)
     promotion.run_at, promotion.run_zone = run_at, zone if run_at else ""

@@ -48,13 +48,16 @@ def grant(
     now: datetime,
     overriding: str = "",
 ) -> Deployment:
-    """Approve: settle, queue the deployment, and ask for its one dispatch.
+    """Approve: settle, queue the deployment, and ask for its one dispatch. What is adopted is live already: it
+    goes live at once and nothing is dispatched.
 
     The judgement must say ``approved``, unless ``overriding``, the reason of whoever broke the glass, is given.
     Without ``actor`` it was the policy alone (``automatic``).
     """
     if judgement.decision.verdict != "approved" and not (overriding and actor):
         raise ForbiddenTransition(f"granted while {judgement.decision.verdict}")
+    if promotion.retroactive and actor is None:
+        raise ForbiddenTransition("what went live round the gate was granted by nobody")
     if overriding:
         # Before the status: the database wants both or neither.
         promotion.overridden_by, promotion.override_reason = actor, overriding
@@ -77,6 +80,9 @@ def grant(
         seal=promotion.seal,
         **how,
     )
+    if promotion.retroactive:
+        _adopt(deployment, now)
+        return deployment
     enqueue(
         EffectKind.DISPATCH,
         promotion,
@@ -88,8 +94,20 @@ def grant(
     return deployment
 
 
+def _adopt(deployment: Deployment, now: datetime) -> None:
+    """The deployment of a retroactive promotion succeeds without a step."""
+    from approvals.services.live import went_live  # which ends deployments by this module
+
+    promotion = deployment.promotion
+    promotion.grant_spent_at = now
+    promotion.save(update_fields=["grant_spent_at"])
+    deployment.percent = 100
+    deployment.save(update_fields=["percent"])
+    went_live(deployment, now)
+
+
 def _queued(promotion: Promotion, now: datetime) -> Deployment:
-    """The deployment with its first step, last in the target's queue."""
+    """The deployment, last in the target's queue, with its first step where there is something to fire."""
     strategy = promotion.facts.get("strategy") or {}
     deployment = Deployment.objects.create(
         promotion=promotion,
@@ -100,6 +118,8 @@ def _queued(promotion: Promotion, now: datetime) -> Deployment:
         place=int(now.timestamp() * 1000),
         created_at=now,
     )
+    if promotion.retroactive:
+        return deployment
     deployment.step = Step.objects.create(
         deployment=deployment,
         ordinal=1,
@@ -119,7 +139,10 @@ def lapses_at(promotion: Promotion, now: datetime) -> datetime:
 
 def move_deployment(deployment: Deployment, status: DeploymentStatus, **fields: Any) -> None:
     """Assign a deployment's status and the fields that go with it. The target must be locked."""
-    if not may_become(deployment.status, status):
+    unfired = deployment.status == DeploymentStatus.QUEUED and status == DeploymentStatus.SUCCEEDED
+    if not may_become(deployment.status, status) or (
+        unfired and not deployment.promotion.retroactive
+    ):
         raise ForbiddenTransition(f"{deployment.status} → {status}")
     deployment.status = status
     for name, value in fields.items():

@@ -23,6 +23,7 @@ from approvals.models import (
     Promotion,
     RegisteredModel,
     Restriction,
+    Target,
     WorkflowRun,
 )
 from approvals.narrative import kind_of, sentence_of
@@ -302,6 +303,12 @@ def commit_url(version: ModelVersion) -> str:
 def repository_url(name: str) -> str:
     """The repository on GitHub."""
     return links.repository(name)
+
+
+@register.filter
+def at(by_target: dict[int, list[Any]], target: Target) -> list[Any]:
+    """What belongs to this target."""
+    return by_target.get(target.pk, [])
 
 
 @register.filter

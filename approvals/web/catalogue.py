@@ -13,7 +13,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 from approvals.compare import compare_metrics
 from approvals.explain import explain
 from approvals.models import ModelVersion, RegisteredModel, Target
-from approvals.selectors import catalogue, policies
+from approvals.selectors import catalogue, changes, policies
 from approvals.selectors.standing import standings, with_everything
 from approvals.services import Refused, request_promotion, request_rollback
 from approvals.services.marks import newest_marks
@@ -39,6 +39,7 @@ def model(request: HttpRequest, name: str) -> HttpResponse:
             "rows": catalogue.version_rows(registered, targets, history),
             "promotions": standings(catalogue.promotions_of(registered), person_of(request)),
             "runs": catalogue.runs_of_model(registered),
+            "changes": changes.open_at(targets, person_of(request)),
             "may_restrict": {
                 each.pk for each in targets if may_restrict(person_of(request), [each])
             },

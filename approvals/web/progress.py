@@ -61,6 +61,10 @@ def steps_of(promotion: Promotion, deployment: Deployment | None, written: str) 
         status, (DONE if started else BAD, BAD if started else TODO, TODO)
     )
     run = deployment.workflow_run
+    if promotion.retroactive:
+        adopted = f"{promotion.target.environment.name}, adopted: nothing was fired"
+        steps = [Step("Approved", DONE), Step("Live", live, adopted)]
+        return [*steps, *_registry_step(promotion, written)]
     steps = [
         Step("Approved", DONE, "the dispatch is next" if status == D.QUEUED else ""),
         Step("Starting the workflow", starting, promotion.target.workflow),

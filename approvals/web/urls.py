@@ -7,6 +7,7 @@ from django.urls.converters import StringConverter
 
 from approvals.web import (
     catalogue,
+    changes,
     freezes,
     inbox,
     marks,
@@ -35,6 +36,7 @@ urlpatterns = [
     path("targets/<int:pk>/rollback/", catalogue.rollback, name="rollback"),
     path("targets/<int:pk>/marks/<int:version>/", marks.mark, name="mark"),
     path("restrictions/<str:action>/<int:pk>/", restrictions.restrict, name="restrict"),
+    path("changes/<int:pk>/", changes.change, name="change"),
     path("freezes/", freezes.page, name="freezes"),
     path("inbox/decide/", inbox.decide, name="decide_many"),
     path("inbox/", inbox.inbox, name="inbox"),

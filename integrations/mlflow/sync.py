@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from django.utils import timezone
+
 from approvals import services
 from approvals.models import ModelVersion, RegisteredModel
 from approvals.services.registry import ModelFacts, VersionFacts
@@ -45,6 +47,7 @@ def sync(*, watermark: int, full: bool) -> Synced:
     configured = set(
         RegisteredModel.objects.filter(is_active=True).values_list("registry_name", flat=True)
     )
+    read_at = timezone.now()
     with mlflow() as client:
         requests = 0
         models, token = [], None
@@ -60,23 +63,24 @@ def sync(*, watermark: int, full: bool) -> Synced:
         runs, used = _runs(client, versions)
         requests += used
     facts = [_facts(each, runs.get(each.run_id or "")) for each in versions]
+    services.compare_tags(versions=facts, read_at=read_at)
     changed = services.record_versions(versions=facts)
-    services.record_models(
-        models=[
-            ModelFacts(
-                registry_name=each.name,
-                description=each.description or "",
-                tags=dict(each.tags or {}),
-                aliases={alias: int(number) for alias, number in (each.aliases or {}).items()},
-            )
-            for each in models
-        ]
-    )
+    listed = [
+        ModelFacts(
+            registry_name=each.name,
+            description=each.description or "",
+            tags=dict(each.tags or {}),
+            aliases={alias: int(number) for alias, number in (each.aliases or {}).items()},
+        )
+        for each in models
+    ]
+    services.record_models(models=listed)
     if full:
         present: dict[str, set[int]] = {each.name: set() for each in models}
         for version in versions:
             present.setdefault(version.name, set()).add(int(version.version))
         services.record_absent_versions(present=present)
+    services.compare_aliases(models=listed, read_at=read_at)
     newest = max((each.last_updated_timestamp for each in versions), default=watermark)
     return Synced(max(watermark, newest), requests, changed)
 

@@ -142,6 +142,8 @@ def title_of(promotion: Promotion) -> str:
     target = promotion.target
     if promotion.is_rollback:
         return f"Roll {target.environment.name} back to {promotion.version}"
+    if promotion.retroactive:
+        return f"Adopt {promotion.version}, live in {target.environment.name}"
     return f"Promote {promotion.version} to {target.environment.name}"
 
 

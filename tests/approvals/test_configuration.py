@@ -379,3 +379,41 @@ def test_a_metric_that_no_version_logs_is_refused(world: World, tmp_path: Path) 
         )
         assert "models.fraud-detector.environments.production" in str(caught.value)
     assert Target.objects.get(pk=world.target().pk).policy == before
+
+
+WITH_HEALTH = (
+    SMALL
+    + """\
+    environments:
+      staging:
+      production: {health_url: "HEALTH"}
+"""
+)
+
+
+def test_where_a_serving_layer_answers(db: None, tmp_path: Path) -> None:
+    address = "http://fraud.internal:8080/health"
+    for told, kept in ((WITH_HEALTH.replace("HEALTH", address), address), (SMALL, "")):
+        loaded = load(write(tmp_path, told))
+        services.apply_configuration(loaded=loaded, via=Via.COMMAND)
+        assert Target.objects.get(environment__name="production").health_url == kept
+        assert Target.objects.get(environment__name="staging").health_url == ""
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "ftp://fraud.internal/",
+        "file:///etc/passwd",
+        "fraud.internal:8080",
+        "http://",
+        "http://bob:secret@fraud.internal/",
+        "http://fraud.internal:port/",
+        "http://fraud internal/",
+        "http://[::1",
+        f"http://{'x' * 500}.internal/",
+    ],
+)
+def test_no_other_address_will_do(tmp_path: Path, address: str) -> None:
+    [problem] = problems(tmp_path, WITH_HEALTH.replace("HEALTH", address))
+    assert "models.fraud.environments.production.health_url" in problem

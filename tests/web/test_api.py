@@ -237,6 +237,10 @@ def test_the_description_is_open_and_complete(world: World, client: Client) -> N
         "/api/v1/targets/{model}/{environment}/queue",
         "/api/v1/targets/{model}/{environment}/route",
         "/api/v1/signals",
+        "/api/v1/changes",
+        "/api/v1/changes/{change_id}/ignore",
+        "/api/v1/changes/{change_id}/put-back",
+        "/api/v1/changes/{change_id}/adopt",
     }
     assert described["components"]["securitySchemes"]["Token"]["scheme"] == "bearer"
     assert api.docs_url is None

@@ -1,0 +1,1 @@
+"""Everything about serving layers: each has an address that tells which version it serves."""
