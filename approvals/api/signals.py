@@ -22,7 +22,8 @@ from approvals.api.auth import Token, Unauthorized
 from approvals.models import Person
 from approvals.selectors import named
 from approvals.services import Refused
-from approvals.services.signals import Flood, Recorded
+from approvals.services.measurements import Flood
+from approvals.services.signals import Recorded
 from approvals.states import Via
 from approvals.wording import clean_text
 

@@ -3,35 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from decimal import Decimal
+from datetime import datetime
 
 from django.db import transaction
 from django.utils import timezone
 
 from approvals.models import Deployment, Person, Signal, Target
 from approvals.monitoring import ALERT, NOTE, PAUSE, ROLL_BACK, SignalRule, strongest
-from approvals.rules import Policy
-from approvals.services.cases import NOT_A_POLICY, voter
-from approvals.services.evidence import DECIMAL
+from approvals.services.cases import NOT_A_POLICY
 from approvals.services.history import record
 from approvals.services.locks import lock_deployment, lock_target
+from approvals.services.measurements import refuse_content, refuse_flood, refuse_sender, refuse_time
 from approvals.services.refusal import Refused
-from approvals.services.restrictions import may_restrict
 from approvals.services.rollbacks import roll_back_by_itself, rollback_under_way
 from approvals.services.rollouts import go_back, go_on_if_due, pause_rollout, why_not_abort
 from approvals.services.telling import alert
 from approvals.states import ACTIVE_DEPLOYMENT, StepOutcome
 from approvals.wording import clean_text, day_and_time
 
-# Clocks differ a little.
-MAX_AHEAD = timedelta(minutes=2)
-MAX_AGE = timedelta(minutes=15)
-EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
-MAX_NAME, MAX_VALUE, MAX_SOURCE, MAX_KEY = 100, 60, 200, 200
-LARGEST = Decimal("1e18")
-# Of one target; a rule looks at no more readings in a row than MOST_TIMES.
-PER_MINUTE = 120
+# A rule looks at no more readings in a row.
 MOST_TIMES = 100
 
 NOTED, ALERTED, PAUSED, ROLLED_BACK, GUARDED = (
@@ -41,17 +31,6 @@ NOTED, ALERTED, PAUSED, ROLLED_BACK, GUARDED = (
     "rolled_back",
     "guarded",
 )
-
-
-class Flood(Refused):
-    """Too many readings of one target. ``retry_after`` in whole seconds."""
-
-    def __init__(self, retry_after: int) -> None:
-        super().__init__(
-            "too_many_signals",
-            f"At most {PER_MINUTE} readings a minute are taken for one target; try again in {retry_after} s.",
-        )
-        self.retry_after = retry_after
 
 
 @dataclass(frozen=True)
@@ -109,12 +88,12 @@ def record_signal(
     observed_at = observed_at or now
     if not (target.is_active and target.model.is_active and target.environment.is_active):
         raise Refused("inactive_target", f"The configuration no longer names {target}.")
-    _refuse_sender(actor, target)
-    _refuse_content(name, value, source, key)
-    _refuse_time(observed_at, now, lasting)
+    refuse_sender(actor, target)
+    refuse_content(name, value, source, key)
+    refuse_time(observed_at, now, lasting)
     if key and (known := Signal.objects.filter(target=target, key=key).first()):
         return Recorded(known, False, "", _known(known))
-    _refuse_flood(target, now)
+    refuse_flood(target, now)
     subject = _subject_of(target)
     signal = Signal.objects.create(
         target=target,
@@ -135,65 +114,6 @@ def record_signal(
 def _known(signal: Signal) -> str:
     then = f" Then: {signal.outcome}" if signal.outcome else ""
     return f"It was here already ({day_and_time(signal.received_at)}); nothing is done again.{then}"
-
-
-def _refuse_sender(actor: Person | None, target: Target) -> None:
-    if actor is None:
-        return
-    if not actor.is_active:
-        raise Refused("inactive", "You may not, because your account is not active.")
-    try:
-        asks = bool(voter(actor).teams & set(Policy.from_data(target.policy).requesters))
-    except NOT_A_POLICY:
-        asks = False
-    if not (actor.is_machine or asks or may_restrict(actor, [target])):
-        raise Refused(
-            "may_not_report",
-            "You may not, because signals are reported by machine accounts and by those who ask or decide here.",
-        )
-
-
-def _refuse_content(name: str, value: str, source: str, key: str) -> None:
-    if not name or len(name) > MAX_NAME or name != clean_text(name) or "\n" in name:
-        raise Refused(
-            "bad_signal",
-            f"A signal's name is one line of 1 to {MAX_NAME} characters of plain text.",
-        )
-    number = Decimal(value) if len(value) <= MAX_VALUE and DECIMAL.fullmatch(value) else None
-    if number is None or abs(number) > LARGEST:
-        raise Refused(
-            "bad_value",
-            f"The value of {name} is not a finite decimal number of at most 10^18, such as 0.02.",
-        )
-    if len(source) > MAX_SOURCE:
-        raise Refused("source_too_long", f"Say the source in at most {MAX_SOURCE} characters.")
-    if len(key) > MAX_KEY or key != clean_text(key):
-        raise Refused(
-            "bad_key",
-            f"A key is at most {MAX_KEY} characters of plain text, without spaces around it.",
-        )
-
-
-def _refuse_time(observed_at: datetime, now: datetime, lasting: bool) -> None:
-    if timezone.is_naive(observed_at):
-        raise Refused("bad_time", "A time needs its zone, such as 2026-11-20T14:05:00Z.")
-    if observed_at < EARLIEST:
-        raise Refused("bad_time", "It says that it was observed before the year 2000.")
-    if observed_at > now + MAX_AHEAD:
-        raise Refused("in_the_future", "It says that it will be observed in the future.")
-    if not lasting and observed_at < now - MAX_AGE:
-        minutes = int(MAX_AGE.total_seconds() // 60)
-        raise Refused(
-            "too_old", f"It was observed more than {minutes} minutes ago: too old to act on."
-        )
-
-
-def _refuse_flood(target: Target, now: datetime) -> None:
-    start = now - timedelta(minutes=1)
-    times = target.readings.filter(received_at__gt=start).order_by("-received_at")
-    oldest = times.values_list("received_at", flat=True)[PER_MINUTE - 1 : PER_MINUTE]
-    if found := list(oldest):
-        raise Flood(max(int((found[0] - start).total_seconds()) + 1, 1))
 
 
 def _subject_of(target: Target) -> _Subject:

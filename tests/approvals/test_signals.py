@@ -16,8 +16,7 @@ from approvals.explain import explain
 from approvals.models import Deployment, Event, Person, Promotion, Signal
 from approvals.models.outbox import EffectKind
 from approvals.narrative import sentence_of
-from approvals.services import Refused
-from approvals.services import signals as verb
+from approvals.services import Refused, readings
 from approvals.states import DeploymentStatus, MarkKind, Via
 from tests.approvals.signal_world import (
     CANARY,
@@ -66,9 +65,8 @@ class TestRefused:
             ({"observed_at": timedelta(minutes=-2.1), "lasting": True}, "in_the_future"),
             ({"observed_at": timedelta(minutes=15.1)}, "too_old"),
             ({"observed_at": timedelta(days=20_000), "lasting": True}, "bad_time"),
-            ({"observed_at": datetime(2026, 11, 20, 14, 5)}, "bad_time")(  # noqa: DTZ001,
-                {"target_id": 0}, "unknown_target"
-            ),
+            ({"observed_at": datetime.fromisoformat("2026-11-20T14:05")}, "bad_time"),
+            ({"target_id": 0}, "unknown_target"),
         ],
     )
     def test_nothing_is_written(self, world: World, change: dict[str, Any], code: str) -> None:
@@ -117,13 +115,13 @@ class TestRefused:
         assert Signal.objects.get().value == "0.09"
 
     def test_a_flood(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(verb, "PER_MINUTE", 3)
+        monkeypatch.setattr(readings, "PER_MINUTE", 3)
         two_live(world)
         rules(world, rule(times=4))
         now = timezone.now()
         for index in range(3):
             send(world, now=now + timedelta(seconds=10 * index), key=f"k{index}")
-        with pytest.raises(verb.Flood) as flood:
+        with pytest.raises(readings.Flood) as flood:
             send(world, now=now + timedelta(seconds=30))
         assert (flood.value.code, flood.value.retry_after) == ("too_many_signals", 31)
         assert Signal.objects.count() == 3 and Promotion.objects.count() == 2
