@@ -17,6 +17,7 @@ from integrations.errors import Rejected, Unavailable
 from integrations.github import dispatch as github
 from integrations.github.client import requester
 from integrations.outbox import Handler, Later
+from integrations.polled import hurry
 
 D = DeploymentStatus
 LOOKUP_EVERY_SECONDS = 3.0
@@ -157,6 +158,7 @@ def _fire(deployment: Deployment, again_after: int) -> None:
         _still_looking(deployment, str(error))
     else:
         services.record_dispatched(deployment_id=deployment.pk, run_id=run.run_id, url=run.url)
+        hurry("repository", deployment.target.model.repository)
 
 
 def _later(wait: NotYet) -> Later:
@@ -170,6 +172,8 @@ def _later(wait: NotYet) -> Later:
 def _still_looking(deployment: Deployment, why: str) -> None:
     sentence = f"{why}. Looking the run up by its token; nothing is posted again."
     services.note_delivery(deployment_id=deployment.pk, detail=sentence)
+    # A look at all its runs may find it as well.
+    hurry("repository", deployment.target.model.repository)
     raise Later(sentence, LOOKUP_EVERY_SECONDS)
 
 

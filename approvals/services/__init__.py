@@ -5,7 +5,7 @@ state, event and effects in one transaction. A refusal is :class:`Refused`, and 
 """
 
 from approvals.services.automatic import approve_automatically, approve_due
-from approvals.services.collecting import collect, record_jobs, wants_jobs
+from approvals.services.collecting import collect, record_jobs, repositories_with_jobs
 from approvals.services.configuration import apply_configuration
 from approvals.services.delegations import delegate, end_delegation
 from approvals.services.delivery import (
@@ -100,6 +100,7 @@ __all__ = [
     "release",
     "remind_due",
     "reorder",
+    "repositories_with_jobs",
     "request_promotion",
     "request_rollback",
     "resume",
@@ -112,6 +113,5 @@ __all__ = [
     "stop_dispatch",
     "unfreeze",
     "unlock",
-    "wants_jobs",
     "withdraw_review",
 ]

@@ -117,6 +117,7 @@ def create_app(settings: Settings) -> ASGIApp:
         Route(f"{switches}/commits", control.commits, methods=["POST"]),
         Route(f"{switches}/runs", control.runs, methods=["POST"]),
         Route("/_sandbox/faults", control.faults, methods=["GET", "POST"]),
+        Route("/_sandbox/rate_limit", control.rate_limit, methods=["POST"]),
         Route("/_sandbox/requests", control.requests, methods=["GET", "DELETE"]),
         Route("/_sandbox/deliveries", control.deliveries),
         Route("/_sandbox/deliveries/{guid}/redeliver", control.redeliver, methods=["POST"]),
