@@ -5,10 +5,12 @@ A limit is never a reason to delay a dispatch or a look-up: nothing here is aske
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db.models import F, Q, QuerySet
+from django.db import transaction
+from django.db.models import Count, F, Q, QuerySet
 from django.db.models.functions import Greatest
 from django.utils import timezone
 
@@ -80,32 +82,46 @@ class Pace:
         return min(self.resets_in, self.resets_in * calls / left) if left > 0 else self.resets_in
 
 
-def known(credential: str, now: datetime | None = None) -> Pace:
-    """The pace by what was last read with this credential."""
+def crowd() -> dict[str, int]:
+    """How many of each kind are polled."""
+    counts = Poll.objects.order_by().values_list("kind").annotate(Count("pk"))
+    return dict(counts)
+
+
+def left(
+    credential: str,
+    budget: Budget | None = None,
+    *,
+    among: Mapping[str, int] | None = None,
+    now: datetime | None = None,
+) -> Pace:
+    """The pace by what was last told of this credential; ``budget`` is what it was told just now, and is kept."""
     now = now or timezone.now()
-    row = RateLimit.objects.filter(credential=credential, resets_at__gt=now).first()
-    repositories = Poll.objects.filter(kind="repository").count()
-    if row is None or row.resets_at is None:
-        return Pace(repositories=repositories)
-    runs = Poll.objects.filter(kind="run").count()
+    row = RateLimit.objects.filter(credential=credential).first()
+    if budget is not None and (row is None or _is_news(row, budget)):
+        row = _keep(credential, budget)
+    among = among or {}
+    repositories, runs = among.get("repository", 0), among.get("run", 0)
+    if row is None or row.resets_at is None or row.resets_at <= now:
+        return Pace(repositories=repositories, runs=runs)
     resets_in = (row.resets_at - now).total_seconds()
     return Pace(row.limit, row.remaining, resets_in, repositories, runs)
 
 
-def note(credential: str, budget: Budget) -> None:
-    """Keep what an answer said. Answers overtake each other, so within one hour the smaller rest counts."""
-    row = RateLimit.objects.filter(credential=credential)
-    newer = Q(resets_at=None) | Q(resets_at__lt=budget.resets_at - SAME_HOUR)
-    less = Q(resets_at__lte=budget.resets_at + SAME_HOUR, remaining__gt=budget.remaining)
-    values = {
-        "limit": budget.limit,
-        "remaining": budget.remaining,
-        "resets_at": budget.resets_at,
-    }
-    if not row.filter(newer | less).update(**values) and not row.exists():
-        RateLimit.objects.bulk_create(
-            [RateLimit(credential=credential, **values)], ignore_conflicts=True
-        )
+def _is_news(row: RateLimit, budget: Budget) -> bool:
+    """Answers overtake each other, so within one hour the smaller rest counts."""
+    if row.resets_at is None or row.resets_at < budget.resets_at - SAME_HOUR:
+        return True
+    return row.resets_at <= budget.resets_at + SAME_HOUR and budget.remaining < row.remaining
+
+
+@transaction.atomic
+def _keep(credential: str, budget: Budget) -> RateLimit:
+    row, _ = RateLimit.objects.select_for_update().get_or_create(credential=credential)
+    if _is_news(row, budget):
+        row.limit, row.remaining, row.resets_at = budget.limit, budget.remaining, budget.resets_at
+        row.save(update_fields=["limit", "remaining", "resets_at"])
+    return row
 
 
 def pause(credential: str, until: datetime, reason: str) -> None:

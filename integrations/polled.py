@@ -63,7 +63,7 @@ def hurry(kind: str, key: str, *, now: datetime | None = None) -> None:
     soonest = Greatest(Value(now), F("looked_at") + HURRY_AT_MOST_EVERY)
     rows = Poll.objects.filter(kind=kind, key=key)
     rows.update(busy_until=Greatest(F("busy_until"), Value(now + CALM_AFTER)))
-    if kind == "repository" and pace.known(credential(), now).is_low:
+    if kind == "repository" and pace.left(credential(), now=now).is_low:
         return
     # A look that is under way may have read before it happened: then one more follows (``polls.look``).
     rows.filter(Q(due_at__gt=soonest) | Q(claimed_until__gt=now)).update(due_at=soonest)

@@ -4,7 +4,7 @@ number of workers share them and two beats harm nothing."""
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -115,13 +115,16 @@ LOOK: dict[str, Callable[[Poll], Seen]] = {
 }
 
 
-def look(poll: Poll) -> bool:
-    """Look once; note how it went and when to look next. Returns whether anything moved."""
+def look(poll: Poll, among: Mapping[str, int] | None = None) -> bool:
+    """Look once; note how it went and when to look next. Returns whether anything moved.
+
+    ``among`` is how many of each kind are polled, for who looks at many one after another.
+    """
     due_at, lease, busy_until = poll.due_at, poll.claimed_until, poll.busy_until
     news = False
     try:
         seen = LOOK[poll.kind](poll)
-        wait, news = _paced(poll, seen), seen.news
+        wait, news = _paced(poll, seen, among), seen.news
     except Limited as error:
         # Not this row's failure: all that use the credential wait (``claim``), and the page says why.
         poll.last_error, wait = str(error), error.after or SLOWEST
@@ -174,17 +177,16 @@ def _unless_hurried(field: str, was: datetime | None, value: datetime | None) ->
     )
 
 
-def _paced(poll: Poll, seen: Seen) -> float:
+def _paced(poll: Poll, seen: Seen, among: Mapping[str, int] | None) -> float:
     """The wait, stretched as the rate limit asks for."""
     if poll.kind not in GITHUB:
         return seen.wait
-    if seen.budget is not None:
-        pace.note(credential(), seen.budget)
-    known = pace.known(credential())
+    among = pace.crowd() if among is None else among
+    left = pace.left(credential(), seen.budget, among=among)
     if poll.kind == "run":
-        return known.run(seen.wait)
+        return left.run(seen.wait)
     busy = poll.busy_until is not None and poll.busy_until > timezone.now()
-    return known.repository(seen.wait, busy=busy or poll.kind == "jobs")
+    return left.repository(seen.wait, busy=busy or poll.kind == "jobs")
 
 
 def poll_due(*, seconds: float | None = None) -> int:
@@ -194,9 +196,11 @@ def poll_due(*, seconds: float | None = None) -> int:
     polled.ensure_sometimes(now)
     until = time.monotonic() + (settings.TICK_SECONDS if seconds is None else seconds)
     count, news = 0, False
+    among: dict[str, int] | None = None
     with kept_open():
         while (poll := claim(now)) is not None:
-            news |= look(poll)
+            among = pace.crowd() if among is None else among
+            news |= look(poll, among)
             count += 1
             if time.monotonic() >= until:
                 break

@@ -71,8 +71,10 @@ def _rate_limit(now: datetime) -> list[str]:
             f"GitHub asks not to be read until {day_and_time(row.paused_until)} ({row.reason.rstrip('.')}): what "
             "is shown of it may be older than usual. Deployments that are due are tried all the same."
         ]
-    left = pace.known(row.credential, now)
-    if row.resets_at is None or not left.is_low:
+    if row.resets_at is None:
+        return []
+    left = pace.Pace(row.limit, row.remaining, (row.resets_at - now).total_seconds())
+    if not left.is_low:
         return []
     slower = (
         "Repositories and the runs of deployments are" if left.is_scarce else "Repositories are"

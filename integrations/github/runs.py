@@ -64,10 +64,10 @@ class RepositoryReading:
 
 def poll_repository(name: str, etag: str) -> RepositoryReading:
     """Read the newest runs of a repository, conditionally; a 304 costs nothing. Raises Unavailable, Rejected."""
-    repository = Repository.objects.get(name=name)
     answer = read(f"/repos/{name}/actions/runs?per_page=100", etag=etag)
     if answer.status == 304:
         return RepositoryReading(answer)
+    repository = Repository.objects.get(name=name)
     told = [
         facts_of(run, name, repository.workflows)
         for run in reversed(answer.data.get("workflow_runs", []))
@@ -119,10 +119,10 @@ def read_jobs(name: str, run_id: int) -> Answer:
 
 def follow_run(name: str, run_id: int, etag: str) -> tuple[Answer, bool]:
     """Read one run and its steps; returns the answer and whether the run is completed."""
-    repository = Repository.objects.get(name=name)
     answer = read(f"/repos/{name}/actions/runs/{run_id}", etag=etag)
     if answer.status == 304:
         return answer, False
+    repository = Repository.objects.get(name=name)
     facts = facts_of(answer.data, name, repository.workflows)
     if facts is None:
         return answer, True
