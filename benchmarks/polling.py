@@ -13,7 +13,7 @@ from datetime import timedelta
 
 from benchmarks.servers import ETAG, Counting, database
 
-CYCLES = 5
+CYCLES = 3
 
 
 def cycle() -> tuple[float, int]:

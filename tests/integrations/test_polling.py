@@ -58,8 +58,12 @@ def live_server(static_folder: None, live_server: LiveServer) -> LiveServer:
 
 
 @pytest.fixture(autouse=True)
-def github_only(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def github_only(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     """Nothing here is about Slack or MLflow; waits are the defaults."""
+    # Not the test's own folder, where the stand-in's runs come and go while whitenoise looks for files.
+    settings.STATIC_ROOT = tmp_path_factory.mktemp("static")
     settings.SLACK_BOT_TOKEN = ""
     monkeypatch.setitem(polls.LOOK, "mlflow", lambda _poll: polls.Seen(3600.0))
 
