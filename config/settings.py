@@ -201,6 +201,8 @@ if SANDBOX:
 TICK_SECONDS = read_seconds("TICK_SECONDS", 2)
 MLFLOW_POLL_SECONDS = read_seconds("MLFLOW_POLL_SECONDS", 15)
 GITHUB_POLL_SECONDS = read_seconds("GITHUB_POLL_SECONDS", 30)
+# How slowly a repository is read when nothing happens there.
+GITHUB_IDLE_SECONDS = read_seconds("GITHUB_IDLE_SECONDS", 60)
 GITHUB_FOLLOW_SECONDS = read_seconds("GITHUB_FOLLOW_SECONDS", 2)
 # How often a serving layer is asked what it serves, and live versions' artifacts are hashed again.
 SERVING_POLL_SECONDS = read_seconds("SERVING_POLL_SECONDS", 30)

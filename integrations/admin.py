@@ -20,6 +20,13 @@ class PollAdmin(LookOnly):
     list_filter = ("kind",)
 
 
+@admin.register(models.RateLimit)
+class RateLimitAdmin(LookOnly):
+    """What GitHub still allows."""
+
+    list_display = ("credential", "remaining", "limit", "resets_at", "paused_until", "reason")
+
+
 @admin.register(models.Heartbeat)
 class HeartbeatAdmin(LookOnly):
     """When a worker was last seen."""

@@ -20,6 +20,7 @@ from integrations.github import dispatch as github
 from integrations.github import gate
 from integrations.github.client import requester
 from integrations.outbox import Handler, Later
+from integrations.polled import hurry
 
 if TYPE_CHECKING:
     from integrations.mlflow.write_back import Order as RegistryOrder
@@ -163,6 +164,7 @@ def _fire(deployment: Deployment, again_after: int) -> None:
         _still_looking(deployment, str(error))
     else:
         services.record_dispatched(deployment_id=deployment.pk, run_id=run.run_id, url=run.url)
+        hurry("repository", deployment.target.model.repository)
 
 
 def _later(wait: NotYet) -> Later:
@@ -176,6 +178,8 @@ def _later(wait: NotYet) -> Later:
 def _still_looking(deployment: Deployment, why: str) -> None:
     sentence = f"{why}. Looking the run up by its token; nothing is posted again."
     services.note_delivery(deployment_id=deployment.pk, detail=sentence)
+    # A look at all its runs may find it as well.
+    hurry("repository", deployment.target.model.repository)
     raise Later(sentence, LOOKUP_EVERY_SECONDS)
 
 

@@ -13,6 +13,10 @@ class Unavailable(Exception):
         self.after = after
 
 
+class Limited(Unavailable):
+    """A rate limit, which concerns everything that uses the same credential."""
+
+
 class Rejected(Exception):
     """A clear no: trying again changes nothing until somebody mends what the sentence names."""
 

@@ -22,13 +22,17 @@ class Heartbeat(models.Model):
 class Poll(models.Model):
     """Something to look at again and again. Due rows are claimed, so that many workers share them."""
 
-    kind = models.CharField(max_length=20, help_text="mlflow, repository or run.")
+    kind = models.CharField(max_length=20, help_text="mlflow, repository, run or jobs.")
     key = models.CharField(max_length=300, blank=True)
     due_at = models.DateTimeField(db_index=True)
     claimed_until = models.DateTimeField(null=True, blank=True)
     etag = models.CharField(max_length=200, blank=True)
     watermark = models.BigIntegerField(default=0, help_text="MLflow: newest update seen, in ms.")
     full_at = models.DateTimeField(null=True, blank=True, help_text="MLflow: last full listing.")
+    looked_at = models.DateTimeField(null=True, blank=True, help_text="Last look, well or badly.")
+    busy_until = models.DateTimeField(
+        null=True, blank=True, help_text="GitHub: something runs there, so look often until then."
+    )
     succeeded_at = models.DateTimeField(null=True, blank=True)
     failures = models.PositiveIntegerField(default=0)
     last_error = models.TextField(blank=True)
@@ -43,6 +47,24 @@ class Poll(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} {self.key}".strip()
+
+
+class RateLimit(models.Model):
+    """What one credential may still ask of GitHub, as its last answer told."""
+
+    credential = models.CharField(
+        max_length=300, unique=True, help_text="Names it; holds nothing of it."
+    )
+    limit = models.PositiveIntegerField(default=0, help_text="Calls an hour; 0: not known.")
+    remaining = models.PositiveIntegerField(default=0)
+    resets_at = models.DateTimeField(null=True, blank=True)
+    paused_until = models.DateTimeField(
+        null=True, blank=True, help_text="GitHub asked not to be read before."
+    )
+    reason = models.TextField(blank=True, help_text="Why, in GitHub's words.")
+
+    def __str__(self) -> str:
+        return f"{self.remaining} of {self.limit} left for {self.credential}"
 
 
 class SlackIdentity(models.Model):

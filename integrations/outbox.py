@@ -18,10 +18,11 @@ import structlog
 from celery import current_app
 from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Case, Exists, OuterRef, Q, QuerySet, SmallIntegerField, When
 from django.utils import timezone
 
 from approvals.models import Effect
+from approvals.models.outbox import EffectKind
 from approvals.states import EffectStatus
 from integrations.errors import Rejected, Unavailable
 
@@ -83,9 +84,18 @@ class _Waker:
 _WAKER = _Waker()
 
 
+# A deployment does not wait for messages about it: a worker that is woken would deliver those first.
+_URGENT_FIRST = Case(
+    When(kind__in=[EffectKind.DISPATCH, EffectKind.LOOK_UP], then=0),
+    default=1,
+    output_field=SmallIntegerField(),
+)
+
+
 @transaction.atomic
 def claim() -> Effect | None:
-    """Lease the oldest due effect that is the first open one of its lane; None when there is none."""
+    """Lease the oldest due effect that is the first open one of its lane, dispatches before all others; None
+    when there is none."""
     now = timezone.now()
     earlier = Effect.objects.filter(lane=OuterRef("lane"), pk__lt=OuterRef("pk"), status__in=OPEN)
     effect = (
@@ -95,7 +105,7 @@ def claim() -> Effect | None:
             ~Exists(earlier),
             due_at__lte=now,
         )
-        .order_by("due_at", "pk")
+        .order_by(_URGENT_FIRST, "due_at", "pk")
         .first()
     )
     if effect is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.http import HttpRequest
@@ -14,7 +14,9 @@ from approvals.models.outbox import EffectKind
 from approvals.states import EffectStatus
 from approvals.wording import day_and_time
 from config.health import HEARTBEAT_LIMIT
-from integrations.models import Heartbeat, Poll
+from integrations import pace
+from integrations.github.client import credential
+from integrations.models import Heartbeat, Poll, RateLimit
 
 # One failed look is a hiccup; after three the data on the pages may be old.
 FAILURES = 3
@@ -60,6 +62,7 @@ def notices() -> list[str]:
         found.append(
             f"{SERVICES[poll.kind]} cannot be read ({poll.last_error.rstrip('.')}); {known}."
         )
+    found += _rate_limit(now)
     waiting = dict(
         Effect.objects.filter(
             kind__in=[kind for kinds, _ in MESSAGES for kind in kinds],
@@ -76,6 +79,31 @@ def notices() -> list[str]:
         if reason:
             found.append(sentence.format(reason.rstrip(".")))
     return found
+
+
+def _rate_limit(now: datetime) -> list[str]:
+    """What GitHub still allows, where that makes pages older than usual."""
+    row = RateLimit.objects.filter(credential=credential()).first()
+    if row is None:
+        return []
+    if row.paused_until and row.paused_until > now:
+        return [
+            f"GitHub asks not to be read until {day_and_time(row.paused_until)} ({row.reason.rstrip('.')}): what "
+            "is shown of it may be older than usual. Deployments that are due are tried all the same."
+        ]
+    if row.resets_at is None:
+        return []
+    left = pace.Pace(row.limit, row.remaining, (row.resets_at - now).total_seconds())
+    if not left.is_low:
+        return []
+    slower = (
+        "Repositories and the runs of deployments are" if left.is_scarce else "Repositories are"
+    )
+    return [
+        f"GitHub's rate limit runs low: {row.remaining} of {row.limit} calls are left until "
+        f"{day_and_time(row.resets_at)}. {slower} read less often until then; deployments are started "
+        "without delay."
+    ]
 
 
 def on_every_page(request: HttpRequest) -> dict[str, object]:

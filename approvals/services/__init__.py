@@ -6,7 +6,7 @@ state, event and effects in one transaction. A refusal is :class:`Refused`, and 
 
 from approvals.services.answers import adopt, ignore_change, put_back
 from approvals.services.automatic import approve_automatically, approve_due
-from approvals.services.collecting import collect, record_jobs, wants_jobs
+from approvals.services.collecting import collect, record_jobs, repositories_with_jobs
 from approvals.services.configuration import apply_configuration
 from approvals.services.delegations import delegate, end_delegation
 from approvals.services.delivery import (
@@ -131,6 +131,7 @@ __all__ = [
     "release",
     "remind_due",
     "reorder",
+    "repositories_with_jobs",
     "request_promotion",
     "request_rollback",
     "resume",
@@ -144,7 +145,6 @@ __all__ = [
     "unfreeze",
     "unlock",
     "waits_unasked",
-    "wants_jobs",
     "watch_runs",
     "withdraw_review",
 ]

@@ -23,10 +23,14 @@ WORDS = {
 }
 
 
-def wants_jobs(repository: str) -> bool:
-    """Whether some model of this repository takes evidence from its jobs."""
-    models = RegisteredModel.objects.filter(repository=repository, is_active=True)
-    return any("job" in source for model in models for source in model.evidence)
+def repositories_with_jobs() -> set[str]:
+    """The repositories of which some model takes evidence from jobs."""
+    models = RegisteredModel.objects.filter(is_active=True).exclude(evidence=[])
+    return {
+        repository
+        for repository, evidence in models.values_list("repository", "evidence")
+        if any("job" in source for source in evidence)
+    }
 
 
 @transaction.atomic

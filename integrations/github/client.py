@@ -8,19 +8,25 @@ as success, lists send no ETags and 429 is not a rate limit. The requester gives
 from __future__ import annotations
 
 import json
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
 import requests
 from django.conf import settings
+from django.utils import timezone
+from django.utils.crypto import salted_hmac
 from github import Auth, Github, GithubException
 from github.Requester import Requester
 
 from approvals.wording import clean_text
-from integrations.errors import Rejected, Unavailable, outside_transaction
+from integrations import pace
+from integrations.errors import Limited, Rejected, Unavailable, outside_transaction
 
 API_VERSION = "2022-11-28"  # pinned: 2026-03-10 drops return_run_details
 TIMEOUT_SECONDS = 15
@@ -47,7 +53,20 @@ class Answer:
     @property
     def remaining(self) -> int | None:
         """Calls left in this hour, where GitHub says so."""
-        value = str(self.headers.get("x-ratelimit-remaining", ""))
+        return self._number("x-ratelimit-remaining")
+
+    @property
+    def budget(self) -> pace.Budget | None:
+        """The credential's limit as told with this answer; None where GitHub tells none."""
+        limit, remaining = self._number("x-ratelimit-limit"), self.remaining
+        reset = self._number("x-ratelimit-reset")
+        resource = self.headers.get("x-ratelimit-resource", "core")
+        if not limit or remaining is None or reset is None or resource != "core":
+            return None
+        return pace.Budget(limit, remaining, datetime.fromtimestamp(reset, UTC))
+
+    def _number(self, header: str) -> int | None:
+        value = str(self.headers.get(header, ""))
         return int(value) if value.isdigit() else None
 
     @property
@@ -73,20 +92,60 @@ class Answer:
     @property
     def wait(self) -> float:
         """Seconds to leave GitHub alone after a limit."""
-        after = str(self.headers.get("retry-after", ""))
-        if after.isdigit():
+        after = self._number("retry-after")
+        if after is not None:
             return min(float(after), MAX_RETRY_AFTER)
-        reset = str(self.headers.get("x-ratelimit-reset", ""))
-        if self.remaining == 0 and reset.isdigit():
+        reset = self._number("x-ratelimit-reset")
+        if self.remaining == 0 and reset is not None:
             return min(max(float(reset) - time.time(), 1.0), MAX_RETRY_AFTER)
         return 60.0
 
 
-def _auth() -> Auth.Auth:
+# Of this thread: PyGithub is not thread-safe.
+_mine = threading.local()
+
+
+def credential() -> str:
+    """Names what we authenticate with, so that limits are kept apart; nothing can be learned from it."""
     if settings.GITHUB_APP_ID:
+        who = f"app {settings.GITHUB_APP_ID}, installation {settings.GITHUB_APP_INSTALLATION_ID}"
+    else:
+        who = f"token {salted_hmac('github', settings.GITHUB_TOKEN).hexdigest()[:12]}"
+    return f"{who} at {settings.GITHUB_API_URL}"[:300]
+
+
+def _auth() -> Auth.Auth:
+    """An App's installation token is good for an hour and costs a call, so the thread keeps it."""
+    if not settings.GITHUB_APP_ID:
+        return Auth.Token(settings.GITHUB_TOKEN)
+    wanted = (credential(), settings.GITHUB_APP_PRIVATE_KEY)
+    if getattr(_mine, "app", None) != wanted:
         app = Auth.AppAuth(settings.GITHUB_APP_ID, settings.GITHUB_APP_PRIVATE_KEY)
-        return app.get_installation_auth(int(settings.GITHUB_APP_INSTALLATION_ID))
-    return Auth.Token(settings.GITHUB_TOKEN)
+        _mine.auth = app.get_installation_auth(int(settings.GITHUB_APP_INSTALLATION_ID))
+        _mine.app = wanted
+    kept: Auth.Auth = _mine.auth
+    return kept
+
+
+@contextmanager
+def kept_open() -> Iterator[None]:
+    """Within it, this thread's calls share one connection: for many short readings one after another."""
+    _mine.open, _mine.requester = True, None
+    try:
+        yield
+    finally:
+        made, _mine.open, _mine.requester = _mine.requester, False, None
+        if made is not None:
+            made.close()
+
+
+def _shared() -> Requester:
+    if not getattr(_mine, "open", False):
+        return requester()
+    if _mine.requester is None:
+        _mine.requester = requester()
+    made: Requester = _mine.requester
+    return made
 
 
 def requester() -> Requester:
@@ -127,10 +186,9 @@ def call(
     if etag:
         headers["If-None-Match"] = etag
     try:
-        status, got, text = (by or requester()).requestJson(
-            method, path, headers=headers, input=body
-        )
+        status, got, text = (by or _shared()).requestJson(method, path, headers=headers, input=body)
     except (requests.RequestException, GithubException, OSError) as error:
+        _mine.requester = None
         raise NoAnswer(type(error).__name__) from error
     try:
         data = json.loads(text) if text else None
@@ -148,10 +206,13 @@ def read(path: str, *, etag: str = "") -> Answer:
     if answer.status in {200, 304}:
         return answer
     if answer.is_limited:
-        raise Unavailable(f"GitHub's rate limit: {answer.message}.", after=answer.wait)
+        until = timezone.now() + timedelta(seconds=answer.wait)
+        pace.pause(credential(), until, answer.message)
+        raise Limited(f"GitHub's rate limit: {answer.message}.", after=answer.wait)
     if answer.status >= 500:
         raise Unavailable(f"GitHub failed: {answer.message}.")
     if answer.status == 401:
+        _mine.app = _mine.requester = None  # a token that was taken back is not used again
         raise Unavailable(
             "GitHub refused the credentials (401). Check GITHUB_TOKEN or the App's key."
         )

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 from approvals import services
 from approvals.models import Repository, WorkflowRun
 from approvals.services.runs import RunFacts
+from approvals.states import WorkflowKind
 from integrations.github.client import Answer, moment, read
 
 
@@ -45,16 +48,51 @@ def facts_of(
     )
 
 
-def poll_repository(name: str, etag: str) -> Answer:
+# A run that says nothing for so long does not keep its repository busy: it waits for a person.
+OPEN_FOR = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class RepositoryReading:
+    """One look at a repository's runs: whether anything that we follow moved, and until when something is
+    known to run there."""
+
+    answer: Answer
+    moved: bool = False
+    busy_until: datetime | None = None
+
+
+def poll_repository(name: str, etag: str) -> RepositoryReading:
     """Read the newest runs of a repository, conditionally; a 304 costs nothing. Raises Unavailable, Rejected."""
-    repository = Repository.objects.get(name=name)
     answer = read(f"/repos/{name}/actions/runs?per_page=100", etag=etag)
-    if answer.status == 200:
-        for run in reversed(answer.data.get("workflow_runs", [])):
-            facts = facts_of(run, name, repository.workflows)
-            if facts is not None:
-                services.record_run(facts=facts)
-    return answer
+    if answer.status == 304:
+        return RepositoryReading(answer)
+    repository = Repository.objects.get(name=name)
+    told = [
+        facts_of(run, name, repository.workflows)
+        for run in reversed(answer.data.get("workflow_runs", []))
+    ]
+    runs = [facts for facts in told if facts is not None]
+    kept = {
+        each.run_id: (each.attempt, each.status, each.conclusion, each.updated_at)
+        for each in WorkflowRun.objects.filter(
+            repository=name, run_id__in=[facts.run_id for facts in runs]
+        )
+    }
+    moved = False
+    for facts in runs:
+        same = kept.get(facts.run_id) == (
+            facts.attempt,
+            facts.status,
+            facts.conclusion,
+            facts.updated_at,
+        )
+        moved = moved or not same
+        # What is over and known needs no transaction; a deployment's run may be news to the deployment still.
+        if not (same and facts.status == "completed" and facts.kind != WorkflowKind.DEPLOY):
+            services.record_run(facts=facts)
+    still_open = [facts.updated_at + OPEN_FOR for facts in runs if facts.status != "completed"]
+    return RepositoryReading(answer, moved, max(still_open, default=None))
 
 
 def read_jobs(name: str, run_id: int) -> Answer:
@@ -81,10 +119,10 @@ def read_jobs(name: str, run_id: int) -> Answer:
 
 def follow_run(name: str, run_id: int, etag: str) -> tuple[Answer, bool]:
     """Read one run and its steps; returns the answer and whether the run is completed."""
-    repository = Repository.objects.get(name=name)
     answer = read(f"/repos/{name}/actions/runs/{run_id}", etag=etag)
     if answer.status == 304:
         return answer, False
+    repository = Repository.objects.get(name=name)
     facts = facts_of(answer.data, name, repository.workflows)
     if facts is None:
         return answer, True

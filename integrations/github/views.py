@@ -19,6 +19,7 @@ from approvals import services
 from approvals.models import InboundDelivery, Repository
 from integrations.github import gate
 from integrations.github.runs import facts_of
+from integrations.polled import hurry
 
 log = structlog.get_logger(__name__)
 MAX_BODY = 25 * 1024 * 1024  # GitHub's own limit
@@ -100,8 +101,11 @@ def _run(repository: Repository, payload: dict[str, object]) -> str:
     try:
         facts = facts_of(run, repository.name, workflows) if isinstance(run, dict) else None
     except (KeyError, TypeError, ValueError):
+        hurry("repository", repository.name)
         return "ignored: unreadable run"
     if facts is None:
         return "ignored: workflow not configured"
     services.record_run(facts=facts)
+    # What else happened there may have been lost on the way.
+    hurry("repository", repository.name)
     return "recorded"

@@ -126,6 +126,7 @@ def create_app(settings: Settings) -> ASGIApp:
         Route(f"{switches}/runs/{{run_id:int}}/{{verb}}", control.run, methods=["POST"]),
         Route(f"{switches}/environments/{{name}}", control.environment, methods=["POST"]),
         Route("/_sandbox/faults", control.faults, methods=["GET", "POST"]),
+        Route("/_sandbox/rate_limit", control.rate_limit, methods=["POST"]),
         Route("/_sandbox/requests", control.requests, methods=["GET", "DELETE"]),
         Route("/_sandbox/deliveries", control.deliveries),
         Route("/_sandbox/deliveries/{guid}/redeliver", control.redeliver, methods=["POST"]),

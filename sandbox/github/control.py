@@ -1,6 +1,7 @@
 """The sandbox's own switches, under ``/_sandbox/``: commits, runs, faults, what passed by."""
 
 import json
+import time
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
@@ -116,6 +117,21 @@ def set_fault(hub: Hub, body: dict[str, Any]) -> dict[str, Any]:
     return answer
 
 
+def set_rate_limit(hub: Hub, body: dict[str, Any]) -> dict[str, Any]:
+    """Set the hourly budget: {limit?, remaining?, reset_in?: seconds}; answers what it is now."""
+    limiter = hub.limiter
+    limiter.refresh()
+    try:
+        limiter.limit = int(body.get("limit", limiter.limit))
+        if "remaining" in body:
+            limiter.used = limiter.limit - int(body["remaining"])
+        if "reset_in" in body:
+            limiter.reset = int(time.time() + float(body["reset_in"]))
+    except (TypeError, ValueError) as error:
+        raise InvalidError(str(error)) from None
+    return {"limit": limiter.limit, "used": limiter.used, "reset": limiter.reset}
+
+
 async def _body(request: Request) -> dict[str, Any]:
     try:
         body = json.loads(await request.body() or b"{}")
@@ -175,6 +191,10 @@ class Control:
         if request.method == "GET":
             return JSONResponse(self.hub.faults.as_json())
         return await self._do(request, set_fault)
+
+    async def rate_limit(self, request: Request) -> Response:
+        """POST /_sandbox/rate_limit."""
+        return await self._do(request, set_rate_limit)
 
     async def requests(self, request: Request) -> Response:
         """GET /_sandbox/requests (newest last; a cut connection has no status), or DELETE."""

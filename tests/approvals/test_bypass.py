@@ -198,7 +198,7 @@ def kit(world: World, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Ki
     monkeypatch.setattr(listeners, "slack", slack)
     monkeypatch.setattr(listeners, "_private", lambda _body, text: made.private.append(text))
     monkeypatch.setattr(effects, "observe", observe)
-    monkeypatch.setattr(polls, "LOOK", dict.fromkeys(polls.LOOK, lambda _poll: 60.0))
+    monkeypatch.setattr(polls, "LOOK", dict.fromkeys(polls.LOOK, lambda _poll: polls.Seen(60.0)))
     monkeypatch.setattr(apply_configuration, "load", _loaded)
     return made
 

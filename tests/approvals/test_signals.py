@@ -121,7 +121,7 @@ class TestRefused:
         now = timezone.now()
         for index in range(3):
             send(world, now=now + timedelta(seconds=10 * index), key=f"k{index}")
-        with pytest.raises(readings.Flood) as flood:
+        with pytest.raises(measurements.Flood) as flood:
             send(world, now=now + timedelta(seconds=30))
         assert (flood.value.code, flood.value.retry_after) == ("too_many_signals", 31)
         assert Signal.objects.count() == 3 and Promotion.objects.count() == 2

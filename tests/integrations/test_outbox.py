@@ -63,6 +63,14 @@ def test_a_waiting_head_holds_its_lane(promotion: Promotion) -> None:
     assert outbox.claim() is None
 
 
+def test_a_dispatch_does_not_wait_behind_messages(promotion: Promotion) -> None:
+    message = effect(promotion, "1", lane="a")
+    start = effect(promotion, "2", lane="b")
+    Effect.objects.filter(pk=start.pk).update(kind=EffectKind.DISPATCH)
+    assert outbox.claim() == start
+    assert outbox.claim() == message
+
+
 def test_many_workers_deliver_each_effect_once(promotion: Promotion) -> None:
     for number in range(24):
         effect(promotion, str(number), lane=f"lane-{number % 6}")

@@ -9,7 +9,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('approvals', '0001_initial'),
-        ('integrations', '0002_cache_table'),
+        ('integrations', '0003_rate_limit'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
