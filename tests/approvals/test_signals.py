@@ -16,7 +16,7 @@ from approvals.explain import explain
 from approvals.models import Deployment, Event, Person, Promotion, Signal
 from approvals.models.outbox import EffectKind
 from approvals.narrative import sentence_of
-from approvals.services import Refused, readings
+from approvals.services import Refused, measurements
 from approvals.states import DeploymentStatus, MarkKind, Via
 from tests.approvals.signal_world import (
     CANARY,
@@ -115,7 +115,7 @@ class TestRefused:
         assert Signal.objects.get().value == "0.09"
 
     def test_a_flood(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(readings, "PER_MINUTE", 3)
+        monkeypatch.setattr(measurements, "PER_MINUTE", 3)
         two_live(world)
         rules(world, rule(times=4))
         now = timezone.now()
