@@ -33,7 +33,7 @@ from approvals.services.cases import (
 )
 from approvals.services.conditions import closures_of
 from approvals.services.judging import Judgement, judge
-from approvals.services.marks import newest_mark
+from approvals.services.marks import mark_of
 from approvals.services.out_of_band import open_changes
 from approvals.services.overrides import why_no_override
 from approvals.services.reminders import escalates_at, reminds_at
@@ -220,7 +220,7 @@ def _notes(promotion: Promotion, judgement: Judgement, able: list[Able]) -> list
         if terms.by_itself and promotion.status == PromotionStatus.APPROVED:
             notes.append(f"Nobody was asked: {by_itself(terms)}")
         return notes
-    mark = newest_mark(promotion.target, promotion.version)
+    mark = mark_of(promotion)
     if mark is not None and mark.kind == MarkKind.BAD:
         notes.append(f"Careful: {mark.sentence}")
     if terms.automatic:

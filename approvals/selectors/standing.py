@@ -15,6 +15,7 @@ from django.utils import timezone
 from approvals.models import Person, Promotion
 from approvals.policies import Voter, decide, whose_vote_counts
 from approvals.services.cases import case_of, counting_reviews, voters_of
+from approvals.services.marks import with_marks
 from approvals.states import PromotionStatus
 
 
@@ -41,7 +42,7 @@ def with_everything(promotions: QuerySet[Promotion]) -> QuerySet[Promotion]:
         "replaces",
         "deployment__step",
         "overridden_by",
-    ).prefetch_related(counting_reviews(), "deployment__steps")
+    ).prefetch_related(counting_reviews(), with_marks(), "deployment__steps")
 
 
 def standing_of(promotion: Promotion, me: Sequence[Voter]) -> Standing:

@@ -448,7 +448,7 @@ def test_every_named_page_is_listed_here() -> None:
         "overview", "model", "version", "promotion", "promotion_facts", "rollback", "inbox",
         "timeline", "profile", "sandbox_sign_in", "restrict",
         "freezes", "decide_many", "delegation",
-        "policy", "policy_simulate", "change",
+        "policy", "policy_simulate", "change", "mark",
     }  # fmt: skip
 
 
