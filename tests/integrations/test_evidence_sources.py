@@ -89,8 +89,8 @@ def test_the_jobs_of_a_run_for_the_commit(committed_world: World, github: GitHub
     takes({"name": "unit-tests", "job": "test"}, {"name": "missing", "job": "no such job"})
     github.control("POST", f"repos/{REPOSITORY}/runs", {"workflow": "ci.yml", "event": "push"})
     run = eventually(lambda: [r for r in github.runs("ci.yml") if r["status"] == "completed"])[0]
-    polls.poll_due()  # finds the run
-    polls.poll_due()  # reads its jobs
+    polls.poll_due(seconds=60)  # finds the run
+    polls.poll_due(seconds=60)  # reads its jobs
     kept_run = WorkflowRun.objects.get(run_id=run["id"])
     assert (kept_run.jobs_attempt, [job["name"] for job in kept_run.jobs]) == (1, ["test"])
     assert kept() == []  # no version of that commit is known yet
