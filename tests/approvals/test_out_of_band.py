@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -246,11 +247,9 @@ class TestIgnoring:
     def test_who_may(self, world: World) -> None:
         change = moved(world)
         for who in ("alice", "mallory"):
-            said = refused(
-                "may_not_answer", lambda w=who: answer(world, "ignore_change", change, w)
-            )  # type: ignore[misc]
-            assert "risk" in said
-            refused("may_not_answer", lambda w=who: answer(world, "put_back", change, w))  # type: ignore[misc]
+            for verb in ("ignore_change", "put_back"):
+                act = partial(answer, world, verb, change, who)
+                assert "risk" in refused("may_not_answer", act)
         refused("machine", lambda: answer(world, "ignore_change", change, "ci"))
         refused("reason_missing", lambda: answer(world, "ignore_change", change, "bob", reason=" "))
         Person.objects.filter(username="bob").update(is_active=False)

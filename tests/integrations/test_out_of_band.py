@@ -25,7 +25,7 @@ from integrations import polls
 from integrations.effects import HANDLERS
 from integrations.errors import Rejected, Unavailable
 from integrations.models import Poll
-from integrations.outbox import deliver_due
+from integrations.outbox import Handler, deliver_due
 from integrations.serving.health import number_in, read_served
 from tests.integrations.github_fixtures import REPOSITORY, GitHub, eventually
 from tests.integrations.mlflow_fixtures import answering, serving
@@ -34,7 +34,10 @@ from tests.world import World
 
 MODEL = "fraud-detector"
 # Delivered by adapters of their own; here they would only fail for want of a channel.
-QUIET = {EffectKind.ALERT: lambda effect: None, EffectKind.MAIL: lambda effect: None}
+QUIET: dict[str, Handler] = {
+    EffectKind.ALERT: lambda effect: None,
+    EffectKind.MAIL: lambda effect: None,
+}
 
 
 @pytest.fixture(autouse=True)
