@@ -44,8 +44,6 @@ def schedule(
     now = now or timezone.now()
     _refuse_late(promotion, now)
     _refuse_who_may_not(promotion, actor, now)
-    if promotion.retroactive:
-        raise Refused("nothing_to_schedule", "It adopts what is live already; nothing is run.")
     if run_at is not None:
         _refuse_time(promotion, run_at, zone, now)
     promotion.run_at, promotion.run_zone = run_at, zone if run_at else ""
@@ -93,6 +91,8 @@ def why_no_schedule(promotion: Promotion, actor: Person, now: datetime) -> str:
 
 
 def _refuse_late(promotion: Promotion, now: datetime) -> None:
+    if promotion.retroactive:
+        raise Refused("nothing_to_schedule", "It adopts what is live already; nothing is run.")
     if promotion.is_pending:
         return
     if promotion.status != PromotionStatus.APPROVED:

@@ -247,12 +247,9 @@ class TestIgnoring:
     def test_who_may(self, world: World) -> None:
         change = moved(world)
         for who in ("alice", "mallory"):
-            said = refused(
-                "may_not_answer",
-                partial(answer, world, "ignore_change", change, who),
-            )
-            assert "risk" in said
-            refused("may_not_answer", partial(answer, world, "put_back", change, who))
+            for verb in ("ignore_change", "put_back"):
+                act = partial(answer, world, verb, change, who)
+                assert "risk" in refused("may_not_answer", act)
         refused("machine", lambda: answer(world, "ignore_change", change, "ci"))
         refused("reason_missing", lambda: answer(world, "ignore_change", change, "bob", reason=" "))
         Person.objects.filter(username="bob").update(is_active=False)

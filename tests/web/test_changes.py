@@ -70,6 +70,8 @@ class TestPages:
         }[where]
         html = self.text(browser, "bob", address)
         assert "alias champion points to fraud-detector v3" in html
+        if where == "timeline":
+            assert f'href="{change.get_absolute_url()}"' in html
         assert "fraud-detector v2 is what went live through Countersign" in html
 
     def test_whom_the_answers_are_offered_to(self, world: World, browser: Browser) -> None:
@@ -109,6 +111,8 @@ class TestPages:
         promotion = world.seal(promotion)
         html = self.text(browser, "bob", promotion.get_absolute_url())
         assert "Retroactive: it adopts what is live without a promotion" in html
+        assert "Adopt in <strong>production</strong>" in html and "Run later" not in html
+        assert "Adopt fraud-detector v3 in production" in self.text(browser, "bob", "/inbox/")
         html = self.text(browser, "bob", change.get_absolute_url())
         assert "which waits for approval" in html and 'name="action"' not in html
         world.approve(promotion)
