@@ -610,7 +610,7 @@ class TestRuns:
         deployment = world.approve(world.seal(answer(world, "adopt", change, "alice").promotion))
         assert world.target().live_version == version
         effect = Effect.objects.get(kind=EffectKind.SET_ALIAS, status="waiting")
-        assert effect.payload == {"deployment": deployment.pk}
+        assert effect.payload["deployment"] == deployment.pk
 
     def test_one_answer_for_all_that_one_may_answer(self, world: World) -> None:
         live(world)

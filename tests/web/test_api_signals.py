@@ -15,7 +15,7 @@ from pytest_django.fixtures import Settings
 
 from approvals import services
 from approvals.models import Promotion, Signal
-from approvals.services import readings
+from approvals.services import measurements
 from tests.approvals.signal_world import alerts, rule, rules, two_live
 from tests.web.caller import rows
 from tests.web.conftest import Api
@@ -174,7 +174,7 @@ class TestThePlainForm:
         assert rows() == before and not Signal.objects.exists()
 
     def test_a_flood(self, world: World, api_of: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(readings, "PER_MINUTE", 2)
+        monkeypatch.setattr(measurements, "PER_MINUTE", 2)
         two_live(world)
         rules(world, rule(times=9))
         sent = json.dumps({"signals": [{**ONE, "key": f"k{index}"} for index in range(4)]})
