@@ -183,6 +183,8 @@ GITHUB_FOLLOW_SECONDS = read_seconds("GITHUB_FOLLOW_SECONDS", 2)
 DISPATCH_LOOKUP_SECONDS = read_seconds("DISPATCH_LOOKUP_SECONDS", 180)
 # How long a worker may be silent before its effects are delivered by another one, in seconds.
 EFFECT_LEASE_SECONDS = read_seconds("EFFECT_LEASE_SECONDS", 60)
+# Where tests arm the points at which a worker dies (integrations/failpoints.py); nothing else may set it.
+FAILPOINTS = read("COUNTERSIGN_FAILPOINTS", "")
 
 LOGGING_CONFIG = None
 from config.logs import configure_logging  # noqa: E402

@@ -14,6 +14,7 @@ from approvals.services import ObservedFacts
 from approvals.services.delivery import NotYet
 from approvals.states import DeploymentStatus
 from integrations.errors import Rejected, Unavailable
+from integrations.failpoints import reach
 from integrations.github import dispatch as github
 from integrations.github.client import requester
 from integrations.outbox import Handler, Later
@@ -132,6 +133,7 @@ def _fire(deployment: Deployment, again_after: int) -> None:
     except Rejected as error:
         services.stop_dispatch(deployment_id=deployment.pk, problem=str(error))
         raise
+    reach("dispatch.gathered")
     try:
         order = services.begin_dispatch(
             deployment_id=deployment.pk,
@@ -145,6 +147,7 @@ def _fire(deployment: Deployment, again_after: int) -> None:
             return
     except NotYet as wait:
         raise _later(wait) from wait
+    reach("dispatch.committed")
     try:
         run = earlier or github.post(order, by)
     except Rejected as error:
@@ -156,6 +159,7 @@ def _fire(deployment: Deployment, again_after: int) -> None:
     except github.Ambiguous as error:
         _still_looking(deployment, str(error))
     else:
+        reach("dispatch.posted")
         services.record_dispatched(deployment_id=deployment.pk, run_id=run.run_id, url=run.url)
 
 
@@ -228,6 +232,7 @@ def set_alias(effect: Effect) -> None:
     if target.live_deployment_id != deployment.pk or not target.alias:
         return
     before = aliases.set_alias(target.model.registry_name, target.alias, deployment.version.number)
+    reach("alias.written")
     services.record_alias_set(deployment_id=deployment.pk, alias=target.alias, before=before)
 
 

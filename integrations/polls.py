@@ -19,7 +19,8 @@ from integrations.errors import Rejected, Unavailable
 from integrations.models import Poll
 
 log = structlog.get_logger(__name__)
-LEASE = timedelta(seconds=120)
+# Longer than an effect's, because it is not renewed; a look that takes longer still is merely repeated.
+LEASE = 2 * timedelta(seconds=settings.EFFECT_LEASE_SECONDS)
 # Older runs prove nothing that anybody still waits for; some at a time, so that a first start stays polite.
 JOBS_SINCE = timedelta(days=30)
 JOBS_AT_ONCE = 50

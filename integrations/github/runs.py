@@ -8,6 +8,7 @@ from typing import Any
 from approvals import services
 from approvals.models import Repository, WorkflowRun
 from approvals.services.runs import RunFacts
+from integrations.failpoints import reach
 from integrations.github.client import Answer, moment, read
 
 
@@ -50,6 +51,7 @@ def poll_repository(name: str, etag: str) -> Answer:
     repository = Repository.objects.get(name=name)
     answer = read(f"/repos/{name}/actions/runs?per_page=100", etag=etag)
     if answer.status == 200:
+        reach("poll.repository-read")
         for run in reversed(answer.data.get("workflow_runs", [])):
             facts = facts_of(run, name, repository.workflows)
             if facts is not None:
@@ -89,6 +91,7 @@ def follow_run(name: str, run_id: int, etag: str) -> tuple[Answer, bool]:
     if facts is None:
         return answer, True
     jobs = read(f"/repos/{name}/actions/runs/{run_id}/jobs?per_page=100").data.get("jobs", [])
+    reach("poll.run-read")
     run = services.record_run(facts=facts)
     services.record_steps(
         run_pk=run.pk,

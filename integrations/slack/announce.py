@@ -11,6 +11,7 @@ from slack_sdk.errors import SlackApiError
 
 from approvals.models import Person, Promotion
 from approvals.seals import digest
+from integrations.failpoints import reach
 from integrations.models import SlackMessage
 from integrations.slack.client import code_of, is_configured, slack
 from integrations.slack.messages import render, slack_ids
@@ -104,6 +105,7 @@ def _post(
         metadata={"event_type": EVENT_TYPE, "event_payload": {"token": promotion.token}},
         **content,
     )
+    reach("announce.posted")
     message.channel, message.ts = answer["channel"], answer["ts"]
     message.digest = ""
     # Kept at once: from here on the message is edited, never posted again.
