@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from integrations import failpoints
 def killed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The signals that would have been sent to this process's group."""
     sent: list[int] = []
-    monkeypatch.setattr(failpoints.os, "killpg", lambda group, number: sent.append(number))
+    monkeypatch.setattr(os, "killpg", lambda group, number: sent.append(number))
     return sent
 
 
