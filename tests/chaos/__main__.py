@@ -60,7 +60,11 @@ def run(stage: Stage, promotions: int, seed: int) -> list[str]:
     driver = Driver(stage, outside, troubles)
     driver.furnish()
     began = time.monotonic()
-    driver.walk(errands(promotions, seed), seconds=SECONDS_AT_LEAST + SECONDS_EACH * promotions)
+    driver.walk(
+        errands(promotions, seed),
+        seconds=SECONDS_AT_LEAST + SECONDS_EACH * promotions,
+        progress=lambda ended: say(f"  {ended} have ended ({time.monotonic() - began:.0f} s)"),
+    )
     struck = troubles.struck()
     driver.drain()
     took = time.monotonic() - began

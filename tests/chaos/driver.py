@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from django.utils import timezone
 
 from approvals import services
 from approvals.models import Deployment, ModelVersion, Person, Promotion, Restriction, Target
-from approvals.states import DeploymentStatus, PromotionStatus, Verdict, Via
+from approvals.states import OPEN_DEPLOYMENT, DeploymentStatus, PromotionStatus, Verdict, Via
 from tests.chaos.evidence import open_effects
 from tests.chaos.outside import Outside, Run
 from tests.chaos.plan import ENVIRONMENTS, MODELS, Errand
@@ -22,7 +23,8 @@ VERSIONS = 12
 # Nobody dispatches again before GitHub had the time to show a run whose list is late, or whose POST was slow.
 PATIENCE_SECONDS = 9.0
 STUCK_SECONDS = 180.0
-LOOK_SECONDS = 0.25
+LOOK_SECONDS = 0.4
+PROGRESS_EVERY = 50
 
 
 @dataclass
@@ -77,9 +79,10 @@ class Driver:
 
     # -- the walk ------------------------------------------------------------------------------
 
-    def walk(self, plan: list[Errand], *, seconds: float) -> None:
-        """All errands, those of one target in their order. What got stuck is a problem."""
-        waiting = list(plan)
+    def walk(self, plan: list[Errand], *, seconds: float, progress: Callable[[int], None]) -> None:
+        """All errands, those of one target in their order. What got stuck is a problem. ``progress`` hears now
+        and then how many have ended."""
+        waiting, told = list(plan), 0
         until = time.monotonic() + seconds
         while (waiting or self.under) and time.monotonic() < until:
             began = time.monotonic()
@@ -91,6 +94,10 @@ class Driver:
                 busy.add(errand.target)
             for under in list(self.under.values()):
                 self._attend(under)
+            ended = len(plan) - len(waiting) - len(self.under)
+            if ended - told >= PROGRESS_EVERY:
+                told = ended
+                progress(ended)
             time.sleep(max(0.0, LOOK_SECONDS - (time.monotonic() - began)))
         if waiting:
             self.problems.append(f"{len(waiting)} promotions were not asked for in the time.")
@@ -141,11 +148,11 @@ class Driver:
 
     def _version_for(self, errand: Errand, target: Target) -> tuple[ModelVersion, bool]:
         target.refresh_from_db()
-        busy = [target.live_version_id] + [
-            each.version_id for each in Deployment.objects.filter(target=target) if each.is_open
-        ]
-        free = ModelVersion.objects.filter(model=target.model, deleted_at=None).exclude(
-            pk__in=[each for each in busy if each]
+        busy = target.deployments.filter(status__in=OPEN_DEPLOYMENT).values("version")
+        free = (
+            ModelVersion.objects.filter(model=target.model, deleted_at=None)
+            .exclude(pk__in=busy)
+            .exclude(pk=target.live_version_id or 0)
         )
         if errand.rollback:
             former = free.filter(deployments__target=target, deployments__status=D.SUCCEEDED)

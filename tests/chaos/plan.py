@@ -31,8 +31,7 @@ class Trouble:
     @property
     def label(self) -> str:
         """What the report calls it."""
-        shown = ", ".join(f"{key} {value}" for key, value in self.options if key in {"status"})
-        return f"{self.group}: {self.name}{f' ({shown})' if shown else ''}"
+        return f"{self.group}: {self.name}"
 
 
 def _limit(status: int, retry_after: int | None) -> Trouble:

@@ -18,7 +18,7 @@ from config import embedded
 from config.celery import app
 from integrations.failpoints import STRUCK
 from tests.chaos.outside import Outside
-from tests.chaos.plan import DIE, GITHUB, REDIS, Trouble
+from tests.chaos.plan import ALL, DIE, GITHUB, REDIS, Trouble
 from tests.chaos.stage import LEASE_SECONDS, WORKERS, Stage
 
 GONE_SECONDS = 4.0
@@ -61,7 +61,7 @@ class Troubles:
         self._later = [each for each in self._later if each[0] > now]
         for _, action in due:
             action()
-        if not self._redis_away and self.dice.random() < 0.3:
+        if not self._redis_away and self.dice.random() < 0.25:
             self._send_again()
 
     def end(self) -> None:
@@ -76,13 +76,15 @@ class Troubles:
         self._later = []
 
     def struck(self) -> Counter[str]:
-        """How often each trouble struck so far."""
+        """How often each trouble struck so far; 0 for one that did not."""
         points = [each.name.split(STRUCK)[0] for each in self.stage.failpoints.iterdir()]
         armed = {each.name for each in self.stage.failpoints.iterdir() if STRUCK not in each.name}
         died = Counter(f"{DIE}: {point}" for point in points)
         died.subtract(f"{DIE}: {point}" for point in armed)
         github = Counter({f"{GITHUB}: {name}": n for name, n in self.outside.faults().items()})
-        return +(self.counts + died + github)
+        every = Counter(dict.fromkeys((each.label for each in ALL), 0))
+        every.update(self.counts + died + github)
+        return every
 
     def _in(self, seconds: float, action: Callable[[], None]) -> None:
         self._later.append((time.monotonic() + seconds, action))
