@@ -84,7 +84,8 @@ def run(stage: Stage, promotions: int, seed: int) -> list[str]:
             "runs lost": sum(
                 each.id not in {step.run_id for step in steps} for each in evidence.runs
             ),
-            "workers started again": stage.restarts,
+            "workers started again after they were killed": stage.killed,
+            "workers started again that ended by themselves": stage.ended,
         }
     )
     say("\nWhat struck, and how often")

@@ -21,7 +21,7 @@ from tests.chaos.troubles import Troubles
 D = DeploymentStatus
 VERSIONS = 12
 # Nobody dispatches again before GitHub had the time to show a run whose list is late, or whose POST was slow.
-PATIENCE_SECONDS = 9.0
+PATIENCE_SECONDS = 12.0
 STUCK_SECONDS = 180.0
 LOOK_SECONDS = 0.4
 PROGRESS_EVERY = 50

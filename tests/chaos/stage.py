@@ -71,7 +71,8 @@ class Stage:
     data: Path
     env: dict[str, str]
     running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
-    restarts: int = 0
+    killed: int = 0
+    ended: int = 0  # by themselves, which kombu brings about now and then when Redis goes away
 
     @property
     def out(self) -> Path:
@@ -177,7 +178,10 @@ class Stage:
             if name not in WORKERS:
                 raise RuntimeError(f"{name} ended by itself; see {self.data / name}.log")
             self._signal(process, signal.SIGKILL)
-            self.restarts += 1
+            if process.returncode == -signal.SIGKILL:
+                self.killed += 1
+            else:
+                self.ended += 1
             self.start(name)
 
     def freeze(self, name: str) -> None:
