@@ -211,6 +211,8 @@ ARTIFACT_POLL_SECONDS = read_seconds("ARTIFACT_POLL_SECONDS", 3600)
 DISPATCH_LOOKUP_SECONDS = read_seconds("DISPATCH_LOOKUP_SECONDS", 180)
 # How long a worker may be silent before its effects are delivered by another one, in seconds.
 EFFECT_LEASE_SECONDS = read_seconds("EFFECT_LEASE_SECONDS", 60)
+# Where tests arm the points at which a worker dies (integrations/failpoints.py); nothing else may set it.
+FAILPOINTS = read("COUNTERSIGN_FAILPOINTS", "")
 
 LOGGING_CONFIG = None
 from config.logs import configure_logging  # noqa: E402

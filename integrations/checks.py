@@ -48,3 +48,19 @@ def services_are_configured(
         Error(text, hint="Set it, or NAME_FILE to a file that holds it.", id="integrations.E001")
         for text in problems
     ]
+
+
+@register()
+def failpoints_are_for_tests(
+    app_configs: Sequence[AppConfig] | None, **kwargs: object
+) -> list[CheckMessage]:
+    """Workers that die on purpose belong to tests, which have SANDBOX on; elsewhere the variable is a mistake."""
+    if not settings.FAILPOINTS or settings.SANDBOX:
+        return []
+    return [
+        Error(
+            "COUNTERSIGN_FAILPOINTS is set: it makes workers die on purpose, for tests.",
+            hint="Remove it from the environment.",
+            id="integrations.E002",
+        )
+    ]

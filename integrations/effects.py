@@ -16,6 +16,7 @@ from approvals.services.delivery import NotYet
 from approvals.states import DeploymentStatus
 from approvals.write_back import PROMOTION_TAG, SEAL_TAG, WriteBack, live_tag, moment_text
 from integrations.errors import Rejected, Unavailable
+from integrations.failpoints import reach
 from integrations.github import dispatch as github
 from integrations.github import gate
 from integrations.github.client import requester
@@ -139,6 +140,7 @@ def _fire(deployment: Deployment, again_after: int) -> None:
     except Rejected as error:
         services.stop_dispatch(deployment_id=deployment.pk, problem=str(error))
         raise
+    reach("dispatch.gathered")
     try:
         order = services.begin_dispatch(
             deployment_id=deployment.pk,
@@ -152,6 +154,7 @@ def _fire(deployment: Deployment, again_after: int) -> None:
             return
     except NotYet as wait:
         raise _later(wait) from wait
+    reach("dispatch.committed")
     try:
         run = earlier or github.post(order, by)
     except Rejected as error:
@@ -163,6 +166,7 @@ def _fire(deployment: Deployment, again_after: int) -> None:
     except github.Ambiguous as error:
         _still_looking(deployment, str(error))
     else:
+        reach("dispatch.posted")
         services.record_dispatched(deployment_id=deployment.pk, run_id=run.run_id, url=run.url)
         hurry("repository", deployment.target.model.repository)
 
@@ -247,6 +251,7 @@ def set_alias(effect: Effect) -> None:
             effect_id=effect.pk, before=before or write_back.read(order)
         )
         overtaken = not write_back.write(order, still_live)
+        reach("alias.written")
     if before is None:
         return  # nothing was ever written
     written = write_back.told(order, before, write_back.read(order), overtaken=overtaken)

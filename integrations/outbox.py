@@ -25,6 +25,7 @@ from approvals.models import Effect
 from approvals.models.outbox import EffectKind
 from approvals.states import EffectStatus
 from integrations.errors import Rejected, Unavailable
+from integrations.failpoints import reach
 
 log = structlog.get_logger(__name__)
 
@@ -122,7 +123,9 @@ def deliver(effect: Effect, handlers: Mapping[str, Handler]) -> None:
     """Run the handler and record the outcome, unless the lease went to somebody else meanwhile."""
     try:
         with _renewed(effect):
+            reach(f"{effect.kind}.claimed")
             handlers[effect.kind](effect)
+            reach(f"{effect.kind}.handled")
     except Later as error:
         effect.attempts -= 1  # waiting one's turn is not a failed attempt
         _wait(effect, str(error), error.seconds)

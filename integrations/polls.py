@@ -28,7 +28,8 @@ from integrations.watching import look_at_artifacts, look_at_serving
 __all__ = ["claim", "ensure", "hurry", "look", "poll_due"]
 
 log = structlog.get_logger(__name__)
-LEASE = timedelta(seconds=120)
+# Longer than an effect's, because it is not renewed; a look that takes longer still is merely repeated.
+LEASE = 2 * timedelta(seconds=settings.EFFECT_LEASE_SECONDS)
 GITHUB = ("repository", "run", "jobs")
 SLOWEST = 300.0  # seconds between looks at something that keeps failing
 

@@ -34,6 +34,8 @@ REAL_WORLD = (
     "EMAIL_PASSWORD",
     "DEBUG",
 )
+# Workers that die on purpose are for the tests alone.
+FOR_TESTS = ("COUNTERSIGN_FAILPOINTS",)
 # MLflow's own patience (7 tries, 247 s) would hold a worker for minutes when the server is down.
 MLFLOW_CLIENT = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
@@ -138,5 +140,5 @@ def build(
         "PYTHONUNBUFFERED": "1",
         "PYTHONWARNINGS": ",".join(f"ignore:{start}" for start in KNOWN_WARNINGS),
     }
-    unwanted = {*REAL_WORLD, *(f"{name}_FILE" for name in {*ours, *REAL_WORLD})}
+    unwanted = {*REAL_WORLD, *FOR_TESTS, *(f"{name}_FILE" for name in {*ours, *REAL_WORLD})}
     return {**{key: value for key, value in inherited.items() if key not in unwanted}, **ours}

@@ -160,15 +160,16 @@ def close_deployment(
     now: datetime,
     **data: Any,
 ) -> None:
-    """End a deployment and record why."""
+    """End a deployment and record why; an empty ``kind`` is recorded already."""
     move_deployment(deployment, status, detail=detail, finished_at=now)
-    record(
-        kind,
-        via=via,
-        promotion=deployment.promotion,
-        now=now,
-        version=deployment.version.number,
-        detail=detail,
-        **data,
-    )
+    if kind:
+        record(
+            kind,
+            via=via,
+            promotion=deployment.promotion,
+            now=now,
+            version=deployment.version.number,
+            detail=detail,
+            **data,
+        )
     queue_changed(deployment.target, f"ended:{deployment.pk}", now)

@@ -11,6 +11,7 @@ from approvals import services
 from approvals.models import Repository, WorkflowRun
 from approvals.services.runs import RunFacts
 from approvals.states import WorkflowKind
+from integrations.failpoints import reach
 from integrations.github.client import Answer, moment, read
 
 
@@ -67,6 +68,7 @@ def poll_repository(name: str, etag: str) -> RepositoryReading:
     answer = read(f"/repos/{name}/actions/runs?per_page=100", etag=etag)
     if answer.status == 304:
         return RepositoryReading(answer)
+    reach("poll.repository-read")
     repository = Repository.objects.get(name=name)
     told = [
         facts_of(run, name, repository.workflows)
@@ -127,6 +129,7 @@ def follow_run(name: str, run_id: int, etag: str) -> tuple[Answer, bool]:
     if facts is None:
         return answer, True
     jobs = read(f"/repos/{name}/actions/runs/{run_id}/jobs?per_page=100").data.get("jobs", [])
+    reach("poll.run-read")
     run = services.record_run(facts=facts)
     services.record_steps(
         run_pk=run.pk,

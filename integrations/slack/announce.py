@@ -14,6 +14,7 @@ from slack_sdk.errors import SlackApiError
 from approvals.models import Effect, Person, Promotion
 from approvals.seals import digest
 from approvals.wording import one_line
+from integrations.failpoints import reach
 from integrations.models import SlackMessage
 from integrations.slack.client import code_of, is_configured, slack
 from integrations.slack.messages import address, render, slack_ids
@@ -137,6 +138,7 @@ def _post(
         metadata=_mark(promotion),
         **content,
     )
+    reach("announce.posted")
     message.channel, message.ts = answer["channel"], answer["ts"]
     message.digest = ""
     # Kept at once: from here on the message is edited, never posted again.

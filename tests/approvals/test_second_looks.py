@@ -89,7 +89,11 @@ def test_what_was_approved_automatically_can_be_settled_by_people(world: World) 
     refused("requester", lambda: give_up("alice"))
     refused("not_in_team", lambda: give_up("mallory"))
     refused("machine", lambda: give_up("ci"))
-    assert give_up("bob").status == DeploymentStatus.CANCELLED
+    given_up = give_up("bob")
+    assert given_up.status == DeploymentStatus.CANCELLED
+    # Told once: the settling itself is the outcome.
+    told = given_up.promotion.events.order_by("id").values_list("kind", flat=True)
+    assert list(told)[-2:] == ["deployment.unconfirmed", "deployment.given_up"]
     assert world.request(world.version(3), target=world.target("staging"))
 
 

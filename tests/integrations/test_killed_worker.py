@@ -34,9 +34,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 @contextmanager
-def worker(
-    application: str, settings: Settings, log: Path, **more: str
-) -> Iterator[subprocess.Popen[bytes]]:
+def worker(settings: Settings, log: Path, **more: str) -> Iterator[subprocess.Popen[bytes]]:
     """A real Celery worker process on the test's database and broker, ended with its children."""
     name = connection.settings_dict["NAME"]
     environment = {
@@ -51,7 +49,7 @@ def worker(
     with log.open("wb") as out:
         process = subprocess.Popen(
             [
-                *(sys.executable, "-m", "celery", "-A", application, "worker", "-c", "1"),
+                *(sys.executable, "-m", "celery", "-A", "config", "worker", "-c", "1"),
                 *("--without-gossip", "--without-mingle"),
             ],
             cwd=ROOT,
@@ -72,7 +70,7 @@ def again(deployment: Deployment) -> Deployment:
     return Deployment.objects.get(pk=deployment.pk)
 
 
-@pytest.mark.parametrize("point", ["before_commit", "before_post", "after_post"])
+@pytest.mark.parametrize("point", ["dispatch.gathered", "dispatch.committed", "dispatch.posted"])
 def test_exactly_one_run(
     committed_world: World,
     version: ModelVersion,
@@ -85,8 +83,12 @@ def test_exactly_one_run(
     deployment = approved(committed_world, version)
     Effect.objects.filter(status="waiting").exclude(kind="dispatch").update(status="done")
 
+    armed = tmp_path / "failpoints" / point
+    armed.parent.mkdir()
+    armed.touch()
+
     with worker(
-        "tests.integrations.doomed", settings, tmp_path / "doomed.log", DIE=point
+        settings, tmp_path / "doomed.log", COUNTERSIGN_FAILPOINTS=str(armed.parent)
     ) as doomed:
 
         def dead() -> bool:
@@ -95,6 +97,7 @@ def test_exactly_one_run(
             return doomed.poll() == -signal.SIGKILL
 
         eventually(dead, 60)
+    assert not armed.exists()  # it struck once; whoever comes later lives
 
     def given_up() -> bool:
         # The lease of a worker that is gone runs out, and is not renewed.
@@ -102,9 +105,9 @@ def test_exactly_one_run(
         return claimed_until is not None and claimed_until < timezone.now()
 
     eventually(given_up)
-    began = {"before_commit": D.QUEUED}.get(point, D.DISPATCHING)
+    began = {"dispatch.gathered": D.QUEUED}.get(point, D.DISPATCHING)
     assert again(deployment).status == began
-    assert len(github.runs()) == (1 if point == "after_post" else 0)
+    assert len(github.runs()) == (1 if point == "dispatch.posted" else 0)
 
     def settled() -> bool:
         # What the next worker does, here in this process.
@@ -113,7 +116,7 @@ def test_exactly_one_run(
         return again(deployment).status not in {D.QUEUED, D.DISPATCHING}
 
     eventually(settled, 30)
-    if point == "before_post":
+    if point == "dispatch.committed":
         # Nobody can know that nothing was started but a person who looks.
         assert again(deployment).status == D.UNCONFIRMED
         services.dispatch_again(
