@@ -434,7 +434,7 @@ class TestTrouble:
         run_id = start(granted(world), world)
         gate.fault("drop_after_accept", match=RULE)
         assert ask().status == EffectStatus.WAITING
-        assert gate.run(run_id)["status"] == "in_progress"
+        eventually(lambda: gate.run(run_id)["status"] == "in_progress")
         assert ask().status == EffectStatus.DONE
         assert [status for *_, status in gate.sent][-2:] == [422, 200]
 
