@@ -92,6 +92,9 @@ def ahead_of(promotion: Promotion, now: datetime) -> list[Deployment]:
         return []
     others = open_deployments_of(promotion.target)
     mine = next((e for e in others if promotion.pk and e.promotion_id == promotion.pk), None)
+    if mine is not None and mine.status != D.QUEUED:
+        # Under way: whatever is queued waits for it, a rollback too. A rollout between two steps waits for nobody.
+        return []
 
     def goes_before(other: Deployment) -> bool:
         if other.status != D.QUEUED:

@@ -284,6 +284,31 @@ def test_the_last_step_is_not_aborted(world: World, rolling: Deployment) -> None
     refused("nothing_to_abort", services.abort, rolling, world.person("bob"), reason="Late.")
 
 
+def test_a_rollout_between_steps_does_not_wait_for_what_waits_for_it(
+    world: World, rolling: Deployment
+) -> None:
+    """A rollback goes first, but not before what is under way: each would wait for the other for ever."""
+    rolling = world.step(rolling)
+    rollback = world.approve(
+        world.seal(
+            services.request_rollback(
+                actor=world.person("bob"),
+                via=Via.BROWSER,
+                target_id=world.target().pk,
+                version_id=world.version(1).pk,
+                reason="v2 is bad.",
+            )
+        )
+    )
+    with pytest.raises(NotYet, match="Waiting for the deployment"):
+        services.refuse_too_early(deployment_id=rollback.pk)
+    services.refuse_too_early(deployment_id=rolling.pk)
+    for _ in range(2):
+        rolling = world.step(rolling)
+    assert rolling.status == D.SUCCEEDED
+    services.refuse_too_early(deployment_id=rollback.pk)
+
+
 def test_what_is_not_begun_or_all_at_once_is_not_aborted(world: World, rolling: Deployment) -> None:
     refused("nothing_to_abort", services.abort, rolling, world.person("bob"), reason="Early.")
 

@@ -22,7 +22,7 @@ D = DeploymentStatus
 VERSIONS = 12
 # Nobody dispatches again before GitHub had the time to show a run whose list is late, or whose POST was slow.
 PATIENCE_SECONDS = 12.0
-STUCK_SECONDS = 180.0
+STUCK_SECONDS = 300.0
 LOOK_SECONDS = 0.4
 PROGRESS_EVERY = 50
 
@@ -39,6 +39,7 @@ class Under:
     troubled: bool = False
     ordered: set[tuple[int, int]] = field(default_factory=set)
     looked: float = 0.0
+    told: bool = False
 
 
 class Driver:
@@ -124,7 +125,10 @@ class Driver:
         pending = Promotion.objects.filter(target=target, status=PromotionStatus.PENDING).exists()
         if pending or len(here) >= 2 or (here and errand.waits):
             return False
-        version, rollback = self._version_for(errand, target)
+        found = self._version_for(errand, target)
+        if found is None:
+            return False
+        version, rollback = found
         ask = services.request_rollback if rollback else services.request_promotion
         try:
             promotion = ask(
@@ -146,7 +150,7 @@ class Driver:
             self._trouble(under)
         return True
 
-    def _version_for(self, errand: Errand, target: Target) -> tuple[ModelVersion, bool]:
+    def _version_for(self, errand: Errand, target: Target) -> tuple[ModelVersion, bool] | None:
         target.refresh_from_db()
         busy = target.deployments.filter(status__in=OPEN_DEPLOYMENT).values("version")
         free = (
@@ -159,7 +163,7 @@ class Driver:
             if found := list(former.distinct().order_by("number")):
                 return found[int(errand.luck[0] * len(found))], True
         found = list(free.order_by("number"))
-        return found[int(errand.luck[0] * len(found))], False
+        return (found[int(errand.luck[0] * len(found))], False) if found else None
 
     def _prepare_ending(self, errand: Errand, promotion: Promotion) -> None:
         """The workflow looks these files up. A step that does not come does not matter."""
@@ -186,10 +190,9 @@ class Driver:
         )
         if seen != under.seen:
             under.seen, under.since = seen, time.monotonic()
-        elif time.monotonic() - under.since > STUCK_SECONDS:
+        elif time.monotonic() - under.since > STUCK_SECONDS and not under.told:
+            under.told = True
             self.problems.append(f"{self._where(under)} stood still for {STUCK_SECONDS:.0f} s.")
-            del self.under[under.promotion_id]
-            return
         if not promotion.is_pending and (deployment is None or not deployment.is_open):
             del self.under[under.promotion_id]
             return

@@ -15,11 +15,11 @@ PROMOTIONS, SEED = 20, 20
 
 
 @pytest.mark.stack
-def test_no_run_is_doubled_and_none_is_lost(root: Path, tmp_path: Path) -> None:
+def test_no_run_is_doubled_and_none_is_lost(root: Path) -> None:
     """Real processes of its own; a failure prints its report and the command that replays it."""
     done = subprocess.run(
         [
-            *(sys.executable, "-m", "tests.chaos", "--data", str(tmp_path / "chaos")),
+            *(sys.executable, "-m", "tests.chaos"),
             *("--promotions", str(PROMOTIONS), "--seed", str(SEED)),
         ],
         cwd=root,
