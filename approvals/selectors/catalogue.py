@@ -29,6 +29,7 @@ from approvals.services.promotions import refuse_request
 from approvals.services.queueing import open_here
 from approvals.services.refusal import Refused
 from approvals.states import DeploymentStatus, PromotionKind, PromotionStatus, WorkflowKind
+from approvals.wording import day_and_time, listed
 
 
 @dataclass(frozen=True)
@@ -247,19 +248,29 @@ def _datasets(version: ModelVersion) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class RollbackChoice:
-    """A version that was live at the target before, and how its metrics compare with the live ones."""
+    """A version that was live at the target before: how its metrics compare with the live ones, and what was live
+    since (``between``, the newest first, the live one included)."""
 
     version: ModelVersion
     stay: Stay
     metrics: list[MetricRow]
     why_not: str
+    between: list[Stay]
+
+    @property
+    def sentence(self) -> str:
+        """``It was live until 20 Nov 2026, 14:05 UTC; since then v3 and v2 were.``"""
+        until = day_and_time(self.stay.until) if self.stay.until else "now"
+        numbers = dict.fromkeys(f"v{each.version.number}" for each in self.between)
+        return f"It was live until {until}; since then {listed(list(numbers))}."
 
 
 def rollback_choices(person: Person, target: Target) -> list[RollbackChoice]:
     """The versions that were live here, the last known-good one first, each once; the live one left out."""
+    here = [stay for stay in stays(target.model) if stay.target.pk == target.pk]
     lived: dict[int, Stay] = {}
-    for stay in stays(target.model):
-        if stay.target.pk == target.pk and stay.version.pk != target.live_version_id:
+    for stay in here:
+        if stay.version.pk != target.live_version_id:
             lived.setdefault(stay.version.pk, stay)
     good = [each.pk for each in known_good(target)]
     order = [*(pk for pk in good if pk in lived), *(pk for pk in lived if pk not in good)]
@@ -272,6 +283,7 @@ def rollback_choices(person: Person, target: Target) -> list[RollbackChoice]:
             stay,
             compare_metrics(stay.version.metrics, live_metrics, target.model.metrics)[:shown],
             why_not_ask(person, target, stay.version, PromotionKind.ROLLBACK),
+            here[: here.index(stay)],
         )
         for stay in (lived[pk] for pk in order[:10])
     ]

@@ -74,6 +74,7 @@ def went_live(
         now=now,
         people=concerned(deployment),
         loud=True,
+        tone="good",
     )
     # What others asked to replace is no longer what is live: their facts are gathered again.
     for other in Promotion.objects.filter(target=target, status=PromotionStatus.PENDING):

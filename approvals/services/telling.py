@@ -40,14 +40,15 @@ def tell(
     now: datetime,
     people: Iterable[int] = (),
     loud: bool = False,
+    tone: str = "",
 ) -> None:
-    """One reply below the promotion's message, once per ``key``."""
+    """One reply below the promotion's message, once per ``key``; ``tone`` is ``good`` for good news."""
     enqueue(
         EffectKind.NOTIFY,
         deployment.promotion,
         key=key,
         now=now,
-        payload={"text": text, "people": sorted(people), "loud": loud},
+        payload={"text": text, "people": sorted(people), "loud": loud, "tone": tone},
     )
 
 

@@ -111,10 +111,16 @@ def _rollout_steps(deployment: Deployment) -> list[Step]:
     for index, planned in enumerate(plan):
         row = by_index.get(index)
         steps.append(
-            Step(f"{planned.percent} %", _state(deployment, row), _then(planned), _inner(row))
+            Step(
+                f"{planned.percent} %",
+                _state(deployment, row),
+                _then(planned),
+                _inner(deployment, row),
+            )
         )
     steps += [
-        Step("Back to the former version", _state(deployment, e), inner=_inner(e)) for e in back
+        Step("Back to the former version", _state(deployment, e), inner=_inner(deployment, e))
+        for e in back
     ]
     if not back:
         live = DONE if deployment.status == D.SUCCEEDED else TODO
@@ -130,8 +136,11 @@ def _state(deployment: Deployment, row: DeploymentStep | None) -> str:
     return BAD if deployment.status == D.UNCONFIRMED else NOW if deployment.is_open else BAD
 
 
-def _inner(row: DeploymentStep | None) -> list[dict[str, Any]]:
-    return list(row.workflow_run.steps) if row and row.workflow_run and not row.outcome else []
+def _inner(deployment: Deployment, row: DeploymentStep | None) -> list[dict[str, Any]]:
+    """The workflow's own steps, of the newest run alone: those before it are told by their outcome."""
+    if row is None or row.pk != deployment.step_id or row.workflow_run is None:
+        return []
+    return list(row.workflow_run.steps)
 
 
 def _then(planned: PlanStep) -> str:

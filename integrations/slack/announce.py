@@ -22,6 +22,7 @@ from integrations.slack.text import MOST_NAMES, inert, link
 
 EVENT_TYPE = "countersign_promotion"
 ALERT_TYPE = "countersign_alert"
+MARKS = {"good": ":large_green_circle: "}
 GONE = {"message_not_found", "cant_update_message", "edit_window_closed"}
 
 
@@ -78,7 +79,7 @@ def reply(promotion_id: int, payload: Mapping[str, Any]) -> None:
     people = list(Person.objects.filter(pk__in=payload["people"]).order_by("username"))
     ids = slack_ids(people)
     mentions = [f"<@{ids[each.pk]}>" if each.pk in ids else inert(str(each), 80) for each in people]
-    mark = ":rotating_light: " if payload["loud"] else ":bell: "
+    mark = MARKS.get(payload.get("tone", ""), ":rotating_light: " if payload["loud"] else ":bell: ")
     text = mark + inert(str(payload["text"]), 2500)
     with slack() as client:
         client.chat_postMessage(

@@ -203,7 +203,7 @@ def _rollback_view(body: Body, person: Person) -> dict[str, Any]:
     choices = rollback_choices(person, target)
     if not choices:
         raise Refused("nothing_before", f"Nothing was live before at {target}.")
-    able = [choice.version for choice in choices if not choice.why_not]
+    able = [choice for choice in choices if not choice.why_not]
     if not able:
         raise Refused("may_not", choices[0].why_not)
     return modals.rollback(target, able)

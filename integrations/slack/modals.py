@@ -6,8 +6,10 @@ import json
 from typing import Any
 
 from approvals.explain import explain
-from approvals.models import ModelVersion, Person, Promotion, Target
+from approvals.models import Person, Promotion, Target
 from approvals.rules import Terms
+from approvals.selectors.catalogue import RollbackChoice
+from approvals.wording import day_and_time
 from integrations.slack.messages import (
     address,
     metric_blocks,
@@ -132,17 +134,34 @@ def details(promotion: Promotion, person: Person) -> View:
     return _modal("details", "Details", {}, blocks)
 
 
-def rollback(target: Target, versions: list[ModelVersion]) -> View:
-    """Choose among versions that were live before; the first, the former one, is chosen already."""
+def _change(choice: RollbackChoice) -> str:
+    """What going back to it changes: when it was live, and its metrics beside the live ones."""
+    metrics = ", ".join(
+        f"{inert(row.name, 80)} {row.live} → {row.candidate}"
+        for row in choice.metrics[:4]
+        if row.candidate != "–"
+    )
+    lines = [f"*v{choice.version.number}*: {inert(choice.sentence, 300)}", metrics]
+    return "\n".join(line for line in lines if line)
+
+
+def rollback(target: Target, choices: list[RollbackChoice]) -> View:
+    """Choose among versions that were live before; the first, the last known-good one, is chosen already."""
     options = [
-        {"text": _plain(f"{version.model.name} v{version.number}"), "value": str(version.pk)}
-        for version in versions[:100]
+        {
+            "text": _plain(f"{each.version.model.name} v{each.version.number}"),
+            "value": str(each.version.pk),
+        }
+        for each in choices[:100]
     ]
+    live = target.live_version
+    since = f" since {day_and_time(target.live_since)}" if target.live_since else ""
     blocks = [
         _text(
             f"*{inert(target.model.name)}* in *{inert(target.environment.name)}*: "
-            f"v{target.live_version.number if target.live_version else '–'} is live."
+            f"v{live.number if live else '–'} is live{since}."
         ),
+        *(_text(_change(each)) for each in choices[:3]),
         {
             "type": "input",
             "block_id": "version",

@@ -8,8 +8,10 @@ import pytest
 from django.utils import timezone
 
 from approvals import services
+from approvals.compare import MetricRow
 from approvals.gates import MetricLimit, as_data
 from approvals.models import Deployment, Membership, ModelVersion, Person, Promotion, Step, Team
+from approvals.selectors.catalogue import RollbackChoice, stays
 from approvals.states import PromotionStatus, Via
 from integrations.models import SlackIdentity
 from integrations.slack import modals
@@ -149,10 +151,17 @@ def test_the_dialogs(world: World) -> None:
     blockkit.validate_view(modals.details(promotion, world.person("carol")))
     target = world.target()
     model = target.model
-    versions = [ModelVersion(pk=n, model=model, number=n) for n in range(1, 104)]
-    view = modals.rollback(target, versions)
+    [stay] = stays(model)
+    rows = [MetricRow(LONG, "0.9", "0.8", "+0.1", "better")] * 60
+    choices = [
+        RollbackChoice(ModelVersion(pk=n, model=model, number=n), stay, rows, "", [stay] * 500)
+        for n in range(1, 104)
+    ]
+    view = modals.rollback(target, choices)
     blockkit.validate_view(view)
-    assert len(view["blocks"][1]["element"]["options"]) == 100
+    assert "0.8 → 0.9" in view["blocks"][1]["text"]["text"]
+    assert "since then v1." in view["blocks"][1]["text"]["text"]
+    assert len(view["blocks"][4]["element"]["options"]) == 100
 
 
 def test_a_rollback_names_where_it_goes(world: World) -> None:

@@ -226,7 +226,15 @@ def test_the_six_steps(desk: Desk, product: Product) -> None:
     desk.shot(back, "6-rolled-back")
     assert live(product)["version"] == "1"
 
-    # … and once more from Slack, back to version 2.
+    # Version 2 was rolled back from, so it counts as bad. He was wrong, says so …
+    back.goto(f"{product.web}/models/fraud-detector/versions/2/?environment=production")
+    expect(back.get_by_role("main")).to_contain_text("Rolled back from")
+    back.get_by_text("Mark it as good or bad in production").click()
+    back.locator("#mark-reason").fill("The false alarms came from elsewhere.")
+    back.get_by_role("button", name="Mark as good").click()
+    desk.shot(back, "6-marked-good")
+
+    # … and rolls back once more from Slack, to version 2.
     ours = bob.locator(
         "[data-message-ts]", has_text="Roll production back to fraud-detector v1"
     ).last
