@@ -7,6 +7,7 @@ import os
 import sys
 
 from celery import Celery
+from kombu import Queue
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
@@ -26,6 +27,10 @@ app.conf.update(
     task_time_limit=600,
     task_soft_time_limit=570,
     worker_prefetch_multiplier=1,
+    # Workers take from both queues in turn, so a pile of wake-up calls never keeps the clock waiting.
+    task_queues=[Queue("ticks"), Queue("effects")],
+    task_default_queue="ticks",
+    task_routes={"integrations.tasks.deliver_effects": {"queue": "effects"}},
     worker_hijack_root_logger=False,
     worker_max_tasks_per_child=2000,
     broker_connection_retry_on_startup=True,

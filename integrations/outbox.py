@@ -17,7 +17,7 @@ from datetime import timedelta
 import structlog
 from celery import current_app
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import InterfaceError, OperationalError, connection, transaction
 from django.db.models import Case, Exists, OuterRef, Q, QuerySet, SmallIntegerField, When
 from django.utils import timezone
 
@@ -34,6 +34,7 @@ Handler = Callable[[Effect], None]
 # A delivery that takes longer (hashing large artifacts) renews its lease; a dead worker's runs out.
 LEASE = timedelta(seconds=settings.EFFECT_LEASE_SECONDS)
 LONGEST_WAIT = 60.0
+BROKEN_WAIT = 2.0
 # About a week of trying once a minute; then it is given up and shown as such.
 MOST_ATTEMPTS = 10_000
 OPEN = (EffectStatus.WAITING, EffectStatus.CLAIMED)
@@ -133,6 +134,10 @@ def deliver(effect: Effect, handlers: Mapping[str, Handler]) -> None:
         _wait(effect, str(error), error.after or min(2.0 ** min(effect.attempts, 10), LONGEST_WAIT))
     except Rejected as error:
         _finish(effect, EffectStatus.FAILED, str(error))
+    except (InterfaceError, OperationalError):
+        # The database went away in the middle. The next query finds a connection or the lease runs out.
+        connection.close_if_unusable_or_obsolete()
+        _wait(effect, "The database's connection broke.", BROKEN_WAIT)
     except Exception as error:
         # An error of ours: kept and tried again, so that a mended release delivers it.
         log.exception("effect failed", effect=effect.pk, kind=effect.kind)
@@ -186,7 +191,7 @@ def _mine(effect: Effect) -> QuerySet[Effect]:
     return Effect.objects.filter(pk=effect.pk, claim=effect.claim, status=EffectStatus.CLAIMED)
 
 
-def deliver_due(handlers: Mapping[str, Handler], *, seconds: float = 30.0) -> int:
+def deliver_due(handlers: Mapping[str, Handler], *, seconds: float = 5.0) -> int:
     """Deliver what is due, for at most about ``seconds``. Returns how many were delivered or put off."""
     until, count = time.monotonic() + seconds, 0
     while time.monotonic() < until:
