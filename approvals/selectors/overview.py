@@ -20,7 +20,8 @@ from approvals.models import (
 )
 from approvals.selectors.catalogue import open_restrictions
 from approvals.selectors.freezes import frozen_environments
-from approvals.states import OPEN_DEPLOYMENT, DeploymentStatus, PromotionStatus
+from approvals.services.marks import newest_marks
+from approvals.states import OPEN_DEPLOYMENT, DeploymentStatus, MarkKind, PromotionStatus
 
 
 @dataclass
@@ -35,6 +36,7 @@ class Cell:
     change: MetricRow | None = None
     frozen: Span | None = None
     changes: list[OutOfBandChange] = field(default_factory=list)
+    candidate_is_bad: bool = False
 
     @property
     def state(self) -> str:
@@ -125,6 +127,7 @@ def matrix(now: datetime | None = None) -> Matrix:
         .select_related("model")
         .prefetch_related(open_restrictions())
     }
+    marks = newest_marks(by_target, [each.pk for each in newest.values()])
     rows = []
     for model in models:
         candidate = newest.get(model.pk)
@@ -136,6 +139,8 @@ def matrix(now: datetime | None = None) -> Matrix:
                 cell.headline = headline_of(model, live, None)
                 if candidate and (live is None or candidate.number > live.number):
                     cell.candidate = candidate
+                    mark = marks.get((cell.target.pk, candidate.pk))
+                    cell.candidate_is_bad = mark is not None and mark.kind == MarkKind.BAD
                     cell.change = headline_of(model, candidate, live)
             row_cells.append((environment, cell))
         rows.append(Row(model, candidate, headline_of(model, candidate, None), row_cells))

@@ -166,6 +166,14 @@ def _allowed(shown: Promotion, person: Person) -> dict[str, bool]:
         ),
         "may_roll_back": former is not None
         and not why_not_ask(person, shown.target, former, PromotionKind.ROLLBACK),
+        "may_quarantine": bool(
+            deployment
+            and live_here
+            and shown.is_rollback
+            and deployment.previous
+            and not deployment.previous.restrictions.filter(lifted_at=None).exists()
+            and may_restrict(person, [shown.target])
+        ),
         "ended_badly": bool(
             deployment
             and deployment.status in {DeploymentStatus.FAILED, DeploymentStatus.CANCELLED}

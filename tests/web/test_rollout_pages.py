@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 from django.test import Client
+from django.urls import reverse
 
 from approvals.models import Deployment
 from approvals.rollouts import PlanStep
-from approvals.services import begin_dispatch, record_run
-from approvals.states import DeploymentStatus
+from approvals.services import begin_dispatch, record_run, request_rollback
+from approvals.states import DeploymentStatus, Via
 from tests.web.conftest import Browser
 from tests.world import World
 
@@ -101,3 +102,27 @@ def test_a_run_that_waits_at_github_says_so(world: World, browser: Browser) -> N
     record_run(facts=world.run_facts(deployment, 77, status="waiting", conclusion=""))
     html = page(browser("alice"), deployment)
     assert "waits at GitHub for the reviewers" in html
+
+
+def test_what_was_rolled_back_from_is_offered_for_quarantine(
+    world: World, browser: Browser
+) -> None:
+    world.make_live(world.version(1))
+    bad = world.version(2)
+    world.make_live(bad)
+    rollback = request_rollback(
+        actor=world.person("bob"),
+        via=Via.BROWSER,
+        target_id=world.target().pk,
+        version_id=world.version(1).pk,
+        reason="Complaints.",
+    )
+    deployment = world.deploy(world.approve(world.seal(rollback)), 4343)
+    bob = browser("bob")
+    html = page(bob, deployment)
+    address = reverse("restrict", args=["quarantine", bad.pk])
+    assert address in html
+    assert address not in page(browser("alice"), deployment)
+    assert "v2 counts as bad here" in bob.get("/").content.decode().replace("\n", " ")
+    assert bob.post(address, {"reason": "It leaks."}).status_code == 302
+    assert address not in page(bob, deployment)
