@@ -10,12 +10,11 @@ from django.db.models.functions import Greatest
 from django.utils import timezone
 
 from approvals import services
-from approvals.models import Deployment, Repository, Step, WorkflowRun
+from approvals.models import Deployment, Repository, Step, Target, WorkflowRun
 from approvals.states import DeploymentStatus, WorkflowKind
 from integrations import pace
 from integrations.github.client import credential
 from integrations.models import Heartbeat, Poll
-from integrations.watching import watched
 
 # Older runs prove nothing that anybody still waits for; some at a time, so that a first start stays polite.
 JOBS_SINCE = timedelta(days=30)
@@ -41,7 +40,7 @@ def ensure(now: datetime) -> None:
     _add("repository", set(missing.values_list("name", flat=True)), now)
     _add("run", runs, now)
     _add("jobs", jobs, now)
-    served, hashed = watched()
+    served, hashed = _compared()
     _add("serving", served, now)
     _add("artifacts", hashed, now)
     active = Repository.objects.filter(name=OuterRef("key"), is_active=True)
@@ -120,6 +119,16 @@ def _unread_jobs(now: datetime) -> set[str]:
         .order_by("-created_at")[:JOBS_AT_ONCE]
     )
     return {f"{each.repository}#{each.run_id}" for each in unread}
+
+
+def _compared() -> tuple[set[str], set[str]]:
+    """The keys of what is read to be compared: targets with an address, versions that are live somewhere."""
+    targets = Target.objects.filter(
+        is_active=True, model__is_active=True, environment__is_active=True
+    )
+    asked = targets.exclude(health_url="").values_list("pk", flat=True)
+    live = targets.filter(live_version__isnull=False).values_list("live_version", flat=True)
+    return {str(pk) for pk in asked}, {str(pk) for pk in live}
 
 
 def _wanting_a_last_look(runs: set[str]) -> set[str]:

@@ -14,16 +14,6 @@ from integrations.models import Poll
 AGAIN_SECONDS = 60.0
 
 
-def watched() -> tuple[set[str], set[str]]:
-    """The keys of both kinds: targets with an address to ask, versions that are live somewhere."""
-    targets = Target.objects.filter(
-        is_active=True, model__is_active=True, environment__is_active=True
-    )
-    asked = targets.exclude(health_url="").values_list("pk", flat=True)
-    live = targets.filter(live_version__isnull=False).values_list("live_version", flat=True)
-    return {str(pk) for pk in asked}, {str(pk) for pk in live}
-
-
 def look_at_serving(poll: Poll) -> float:
     """Ask the serving layer of a target which version it serves. Raises Unavailable, Rejected."""
     from integrations.serving.health import read_served
