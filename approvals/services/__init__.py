@@ -61,10 +61,11 @@ from approvals.services.registry import (
 from approvals.services.reminders import remind_due
 from approvals.services.restrictions import lock, quarantine, release, resume, unlock
 from approvals.services.reviews import review, review_many, withdraw_review
-from approvals.services.rollouts import abort, advance, advance_due, hold_rollout
+from approvals.services.rollouts import advance_due
 from approvals.services.runs import RunFacts, record_run, record_steps, watch_runs
 from approvals.services.schedules import schedule
 from approvals.services.signals import record_signal
+from approvals.services.steering import abort, advance, hold_rollout
 from approvals.services.tokens import create_token, person_of_token, revoke_token
 
 __all__ = [

@@ -17,8 +17,6 @@ from approvals.rollouts import FAIL, INCONCLUSIVE, PASS, PlanStep, Strategy
 from approvals.services.history import enqueue, record
 from approvals.services.live import went_live
 from approvals.services.locks import lock_deployment
-from approvals.services.queueing import queue_changed, why_not_settle
-from approvals.services.refusal import Refused, clean_reason
 from approvals.services.settle import close_deployment, move_deployment
 from approvals.services.telling import concerned, tell, tell_of_failure
 from approvals.states import DeploymentStatus, StepOutcome, Via
@@ -261,7 +259,7 @@ def go_on_if_due(deployment: Deployment, now: datetime) -> bool:
     if plan.advance:
         pause(deployment, "A person decides whether it goes on.", now)
         return True
-    _advance(deployment, now)
+    next_step(deployment, now)
     return True
 
 
@@ -321,46 +319,13 @@ def pause_rollout(deployment: Deployment, why: str, now: datetime) -> bool:
     return True
 
 
-def _advance(deployment: Deployment, now: datetime) -> None:
+def next_step(deployment: Deployment, now: datetime) -> None:
+    """Decide the step after the one that has ended, and ask for its dispatch. The target must be locked."""
     step = deployment.step
     if step is None or step.index is None:
         raise RuntimeError(f"{deployment} has no step to advance from.")
     index = step.index + 1
     _next_step(deployment, index, plan_of(deployment).steps[index].percent, now)
-
-
-@transaction.atomic
-def advance(
-    *, actor: Person, via: str, deployment_id: int, reason: str = "", now: datetime | None = None
-) -> Deployment:
-    """Somebody who may decide lets a rollout go on: over a pause, an inconclusive analysis, or the rest of a wait.
-
-    Raises Refused (``nothing_to_advance``, or why they may not).
-    """
-    deployment = lock_deployment(deployment_id)
-    now = now or timezone.now()
-    if why_not := why_not_advance(deployment):
-        raise Refused("nothing_to_advance", why_not)
-    if refusal := why_not_settle(deployment, actor, now):
-        raise Refused(*refusal)
-    deployment.paused = ""
-    deployment.save(update_fields=["paused"])
-    record(
-        "deployment.advanced",
-        via=via,
-        actor=actor,
-        promotion=deployment.promotion,
-        now=now,
-        version=deployment.version.number,
-        reason=clean_reason(reason),
-        percent=deployment.percent,
-    )
-    if deployment.step and deployment.step.outcome:
-        _advance(deployment, now)
-    else:
-        # The next step was decided before it was paused: its effect only waits.
-        queue_changed(deployment.target, f"advanced:{deployment.step_id}", now)
-    return deployment
 
 
 def why_not_advance(deployment: Deployment) -> str:
@@ -381,52 +346,6 @@ def why_not_pause(deployment: Deployment) -> str:
     if rolling and deployment.strategy and not (last or deployment.paused or deployment.aborting):
         return ""
     return "There is no rollout that could be paused."
-
-
-@transaction.atomic
-def hold_rollout(
-    *, actor: Person, via: str, deployment_id: int, reason: str, now: datetime | None = None
-) -> Deployment:
-    """Somebody who may decide pauses a rollout: the step in hand ends, and no other begins until it is advanced.
-
-    Raises Refused (``nothing_to_pause``, ``reason_missing``, or why they may not).
-    """
-    deployment = lock_deployment(deployment_id)
-    now = now or timezone.now()
-    if why_not := why_not_settle(deployment, actor, now):
-        raise Refused(*why_not)
-    reason = clean_reason(reason)
-    if not reason:
-        raise Refused("reason_missing", "Say why: whoever lets it go on has to know.")
-    if not pause_rollout(deployment, f"Paused by {actor}: {reason}", now):
-        raise Refused("nothing_to_pause", why_not_pause(deployment))
-    return deployment
-
-
-@transaction.atomic
-def abort(
-    *, actor: Person, via: str, deployment_id: int, reason: str, now: datetime | None = None
-) -> Deployment:
-    """Return to the former version: whoever may decide, or whoever may roll back. Raises Refused
-    (``nothing_to_abort``, ``reason_missing``, or why they may not)."""
-    deployment = lock_deployment(deployment_id)
-    now = now or timezone.now()
-    if why_not := why_not_abort(deployment):
-        raise Refused("nothing_to_abort", why_not)
-    if refusal := why_not_settle(deployment, actor, now):
-        raise Refused(*refusal)
-    reason = clean_reason(reason)
-    if not reason:
-        raise Refused("reason_missing", "Say why: it is read long after.")
-    go_back(
-        deployment,
-        f"Aborted by {actor}: {reason}",
-        now,
-        ends_as=StepOutcome.CANCELLED,
-        actor=actor,
-        via=via,
-    )
-    return deployment
 
 
 def why_not_abort(deployment: Deployment) -> str:
