@@ -14,7 +14,7 @@ from approvals.services.locks import lock_deployment
 from approvals.services.queueing import queue_changed, why_not_settle
 from approvals.services.refusal import Refused, clean_reason
 from approvals.services.rollouts import step_failed
-from approvals.services.settle import move_deployment
+from approvals.services.settle import close_deployment, move_deployment
 from approvals.states import DeploymentStatus, StepOutcome
 
 D = DeploymentStatus
@@ -70,6 +70,12 @@ def _unconfirmed_or_refuse(
         raise Refused(
             "not_unconfirmed", "There is nothing to settle: the deployment is not unconfirmed."
         )
+    return _settling_or_refuse(deployment, actor, reason, ask, now)
+
+
+def _settling_or_refuse(
+    deployment: Deployment, actor: Person, reason: str, ask: str, now: datetime
+) -> str:
     not_counting = why_not_settle(deployment, actor, now)
     if not_counting is not None:
         raise Refused(*not_counting)
@@ -142,12 +148,15 @@ def give_up(
 ) -> Deployment:
     """A person who may decide here settles that an unconfirmed deployment came to nothing.
 
-    The target is free for the next grant; a rollout that had begun goes back. Raises Refused.
+    The target is free for the next grant; a rollout that had begun goes back. Or that the version was taken out of
+    service by hand, where the way back has failed. Raises Refused.
     """
     deployment = lock_deployment(deployment_id)
     now = now or timezone.now()
-    ask = "Say how you know that nothing was deployed."
-    reason = _unconfirmed_or_refuse(deployment, actor, reason, ask, now)
+    stuck = stuck_on_the_way_back(deployment)
+    check = _settling_or_refuse if stuck else _unconfirmed_or_refuse
+    ask = "Say how you know that nothing of it is in service."
+    reason = check(deployment, actor, reason, ask, now)
     record(
         "deployment.given_up",
         via=via,
@@ -157,6 +166,18 @@ def give_up(
         version=deployment.version.number,
         reason=reason,
     )
+    if stuck:
+        deployment.percent, deployment.paused = 0, ""
+        deployment.save(update_fields=["percent", "paused"])
+        close_deployment(
+            deployment,
+            D.CANCELLED,
+            via=via,
+            kind="",
+            detail=f"Taken out of service by hand: {reason}",
+            now=now,
+        )
+        return deployment
     step_failed(
         deployment,
         detail=f"Given up: {reason}",
@@ -165,6 +186,11 @@ def give_up(
         outcome=StepOutcome.CANCELLED,
     )
     return deployment
+
+
+def stuck_on_the_way_back(deployment: Deployment) -> bool:
+    """The run that was to take the version out of service failed, and a person was asked."""
+    return bool(deployment.status == D.WAITING and deployment.aborting and deployment.paused)
 
 
 def _ordinal(deployment: Deployment) -> int:

@@ -26,7 +26,7 @@ from approvals.selectors.catalogue import (
     why_not_ask,
 )
 from approvals.services import Refused
-from approvals.services.interventions import why_not_call_off
+from approvals.services.interventions import stuck_on_the_way_back, why_not_call_off
 from approvals.services.promotions import may_cancel
 from approvals.services.queueing import queue_of, why_not_settle
 from approvals.services.restrictions import may_restrict
@@ -184,12 +184,15 @@ def _allowed(shown: Promotion, person: Person) -> dict[str, bool]:
 def _steering(deployment: Deployment | None, *, settles: bool) -> dict[str, bool]:
     """What somebody who may settle things can do to a rollout, or to what waits to be confirmed."""
     if deployment is None or not settles:
-        return dict.fromkeys(("may_confirm", "may_advance", "may_pause", "may_abort"), False)
+        return dict.fromkeys(
+            ("may_confirm", "may_advance", "may_pause", "may_abort", "may_settle_by_hand"), False
+        )
     return {
         "may_confirm": bool(deployment.asks_to_confirm),
         "may_advance": not why_not_advance(deployment),
         "may_pause": not why_not_pause(deployment),
         "may_abort": not why_not_abort(deployment),
+        "may_settle_by_hand": stuck_on_the_way_back(deployment),
     }
 
 

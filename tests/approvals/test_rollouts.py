@@ -242,6 +242,26 @@ def test_going_back_that_fails_waits_for_a_person(world: World, rolling: Deploym
     assert world.step(rolling).status == D.CANCELLED
 
 
+def test_a_way_back_that_never_works_is_settled_by_hand(world: World, rolling: Deployment) -> None:
+    rolling = world.step(world.step(rolling))
+    refused("not_unconfirmed", services.give_up, rolling, world.person("bob"), reason="Mine.")
+    rolling = world.step(world.step(rolling, "failure"), "failure")
+    refused("not_in_team", services.give_up, rolling, world.person("mallory"), reason="Mine.")
+    refused("reason_missing", services.give_up, rolling, world.person("bob"), reason=" ")
+    services.give_up(
+        actor=world.person("bob"),
+        via=Via.BROWSER,
+        deployment_id=rolling.pk,
+        reason="The router was set back.",
+    )
+    rolling.refresh_from_db()
+    assert (rolling.status, rolling.percent) == (D.CANCELLED, 0)
+    assert rolling.detail == "Taken out of service by hand: The router was set back."
+    live = world.target().live_version
+    assert live is not None
+    assert live.number == 1
+
+
 def test_aborting_between_steps(world: World, rolling: Deployment) -> None:
     rolling = world.step(rolling)
     for name, code in {"alice": "requester", "mallory": "not_in_team"}.items():
