@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from approvals import services
 from approvals.models import Deployment, ModelVersion, Person, Promotion, Restriction, Target
+from approvals.services.marks import known_good
 from approvals.states import OPEN_DEPLOYMENT, DeploymentStatus, PromotionStatus, Verdict, Via
 from tests.chaos.evidence import open_effects
 from tests.chaos.outside import Outside, Run
@@ -159,9 +160,10 @@ class Driver:
             .exclude(pk=target.live_version_id or 0)
         )
         if errand.rollback:
-            former = free.filter(deployments__target=target, deployments__status=D.SUCCEEDED)
-            if found := list(former.distinct().order_by("number")):
-                return found[int(errand.luck[0] * len(found))], True
+            # What was rolled back from counts as bad, and nobody rolls back to that.
+            taken = set(busy.values_list("version", flat=True))
+            if good := [each for each in known_good(target) if each.pk not in taken]:
+                return good[int(errand.luck[0] * len(good))], True
         found = list(free.order_by("number"))
         return (found[int(errand.luck[0] * len(found))], False) if found else None
 
