@@ -193,7 +193,9 @@ def _find(deployment: Deployment) -> github.Started | None:
         repository=target.model.repository,
         workflow=target.workflow,
         token=_token(deployment),
-        began_at=deployment.promotion.requested_at,
+        # Asked before the first dispatch too: a database restored from a backup may have forgotten one.
+        began_at=(deployment.step.began_at if deployment.step else None)
+        or deployment.promotion.requested_at,
     )
 
 

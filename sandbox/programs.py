@@ -73,6 +73,8 @@ def inside_world(env: Mapping[str, str]) -> list[Program]:
             f"--bind=127.0.0.1:{env['PORT']}",
             "--workers=1",
             "--threads=8",
+            # A key of a thousand characters, percent-encoded (docs/api.md).
+            "--limit-request-line=8190",
             "--no-control-socket",
             "--log-level=warning",
             uses_others=True,

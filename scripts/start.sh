@@ -4,7 +4,7 @@ set -eu
 
 case "${1:-web}" in
 web)
-    exec gunicorn config.wsgi --bind "0.0.0.0:${PORT:-8000}" --workers "${WEB_WORKERS:-2}" \
+    exec gunicorn config.wsgi --bind "0.0.0.0:${PORT:-8000}" --workers "${WEB_WORKERS:-2}" --limit-request-line 8190 \
         --threads "${WEB_THREADS:-4}" --worker-tmp-dir /dev/shm --no-control-socket \
         --access-logfile - ;;
 worker)

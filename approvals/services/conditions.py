@@ -34,7 +34,7 @@ def outcomes_of(promotion: Promotion, now: datetime) -> list[Outcome]:
         automatic = terms_of(promotion, policy).automatic
     except NOT_A_POLICY:
         return found
-    if automatic:
+    if automatic and promotion.rolls_back_id is None:
         found += _holds(promotion)
     if promotion.rolls_back_id is not None:
         found += _moved_on(promotion, now)

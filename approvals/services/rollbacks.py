@@ -35,9 +35,8 @@ def roll_back_by_itself(target: Target, reason: str, now: datetime) -> Promotion
     Raises Refused with the guard that stands before it; then nothing was written.
     """
     live = _what_may_be_rolled_back(target, now)
-    closed = Restriction.objects.filter(
-        target=target, lifted_at=None, kind__in=[RestrictionKind.LOCK, RestrictionKind.HOLD]
-    )
+    # A hold is about promotions: it must not take the net away from a version that people approved since.
+    closed = Restriction.objects.filter(target=target, lifted_at=None, kind=RestrictionKind.LOCK)
     if stands := closed.select_related("placed_by", "target__model", "target__environment").first():
         raise Refused("closed", stands.sentence)
     policy = policy_or_refuse(target)

@@ -5,6 +5,7 @@ Each step is a dispatch of its own (``services.delivery``). A deployment all at 
 
 from __future__ import annotations
 
+import secrets
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -196,6 +197,14 @@ def _start_way_back(deployment: Deployment, now: datetime) -> None:
     _next_step(deployment, None, 0, now)
 
 
+def step_token(promotion_token: str, ordinal: int) -> str:
+    """The token of a later step: the promotion's, which people have seen by then, the number, and 48 random bits.
+
+    Nobody may be able to foretell it: a run started by hand with the token of a step to come would pass for ours.
+    """
+    return f"{promotion_token}-{ordinal}-{secrets.token_hex(6)}"
+
+
 def _next_step(deployment: Deployment, index: int | None, percent: int, now: datetime) -> None:
     ordinal = deployment.steps.count() + 1
     deployment.step = Step.objects.create(
@@ -203,7 +212,7 @@ def _next_step(deployment: Deployment, index: int | None, percent: int, now: dat
         ordinal=ordinal,
         index=index,
         percent=percent,
-        token=f"{deployment.promotion.token}-{ordinal}",
+        token=step_token(deployment.promotion.token, ordinal),
     )
     deployment.waits_until = None
     deployment.save(update_fields=["step", "waits_until"])

@@ -20,8 +20,8 @@ from approvals.services.rollouts import step_failed, step_succeeded
 from approvals.states import DeploymentStatus, PromotionStatus, StepOutcome, Via, WorkflowKind
 
 D = DeploymentStatus
-# A promotion's token, with the number of the step from the second on.
-TOKEN = re.compile(r"\[(cs-[0-9a-f]{12}(?:-[0-9]{1,4})?)\]")
+# A promotion's token; from the second step on with its number and random bits of its own.
+TOKEN = re.compile(r"\[(cs-[0-9a-f]{12}(?:-[0-9]{1,4}-[0-9a-f]{12})?)\]")
 
 # GitHub's statuses in the order in which a run walks through them (FACTS: run status).
 RANK = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.db import transaction
 from django.utils import timezone
@@ -31,6 +31,10 @@ NOTED, ALERTED, PAUSED, ROLLED_BACK, GUARDED = (
     "rolled_back",
     "guarded",
 )
+
+
+# An equal reading without key and time within so long is taken for the same one.
+TRIED_AGAIN_WITHIN = timedelta(seconds=5)
 
 
 @dataclass(frozen=True)
@@ -85,14 +89,14 @@ def record_signal(
     target = lock_target(target_id)
     now = now or timezone.now()
     source = clean_text(source)
-    observed_at = observed_at or now
     if not (target.is_active and target.model.is_active and target.environment.is_active):
         raise Refused("inactive_target", f"The configuration no longer names {target}.")
     refuse_sender(actor, target)
     refuse_content(name, value, source, key)
-    refuse_time(observed_at, now, lasting)
-    if key and (known := Signal.objects.filter(target=target, key=key).first()):
+    refuse_time(observed_at or now, now, lasting)
+    if known := _same_reading(target, name, value, source, key, observed_at, now):
         return Recorded(known, False, "", _known(known))
+    observed_at = observed_at or now
     refuse_flood(target, now)
     subject = _subject_of(target)
     signal = Signal.objects.create(
@@ -109,6 +113,26 @@ def record_signal(
         resolved=resolved,
     )
     return _acted(signal, target, subject, now)
+
+
+def _same_reading(
+    target: Target,
+    name: str,
+    value: str,
+    source: str,
+    key: str,
+    observed_at: datetime | None,
+    now: datetime,
+) -> Signal | None:
+    """The reading that this one repeats: by its key; without one, an equal one of the same moment, or, where
+    nobody says when it was observed, one that came just now: most likely a sender that tried again."""
+    here = Signal.objects.filter(target=target, key=key)
+    if key:
+        return here.first()
+    equal = here.filter(name=name, value=value, source=source)
+    if observed_at is not None:
+        return equal.filter(observed_at=observed_at).first()
+    return equal.filter(received_at__gt=now - TRIED_AGAIN_WITHIN, received_at__lte=now).first()
 
 
 def _known(signal: Signal) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from django.utils import timezone
+
 from approvals.models import Deployment, Promotion
 from approvals.models import Step as DeploymentStep
 from approvals.rollouts import PlanStep
@@ -91,6 +93,9 @@ def rollout_of(deployment: Deployment | None) -> dict[str, Any] | None:
         "words": plan.words,
         "marks": [each.percent for each in plan.steps if 0 < each.percent < 100],
         "rest": 100 - deployment.percent,
+        "wait": time_words(max(int((deployment.waits_until - timezone.now()).total_seconds()), 0))
+        if deployment.waits_until
+        else "",
     }
 
 
@@ -140,7 +145,9 @@ def _inner(deployment: Deployment, row: DeploymentStep | None) -> list[dict[str,
     """The workflow's own steps, of the newest run alone: those before it are told by their outcome."""
     if row is None or row.pk != deployment.step_id or row.workflow_run is None:
         return []
-    return list(row.workflow_run.steps)
+    steps = row.workflow_run.steps
+    behind = row.outcome and any(each["status"] != "completed" for each in steps)
+    return [] if behind else list(steps)
 
 
 def _then(planned: PlanStep) -> str:

@@ -212,9 +212,8 @@ def _actions_key(context: dict[str, Any]) -> str:
         context["unconfirmed"],
         context["deployment"] and context["deployment"].asked_seal,
     ]
-    typed = explanation.may_act or any(
-        context[name] for name in ("may_dispatch_again", "may_abort", "may_pause")
-    )
+    # The box of a rollout moves on under typing hands: hx-preserve keeps what was typed.
+    typed = explanation.may_act or context["may_dispatch_again"]
     digest = hashlib.sha256(repr(said).encode()).hexdigest()[:12]
     return f"{'form' if typed else 'box'}-{digest}"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from itertools import count
 from typing import Any
 
 from django.utils import timezone
@@ -49,7 +50,11 @@ def two_live(world: World) -> Deployment:
     return world.make_live(world.version(2))
 
 
+NUMBERS = count()
+
+
 def send(world: World, value: str = "0.09", **more: Any) -> Recorded:
+    """One reading, unlike any other unless the test says so."""
     return services.record_signal(
         **{
             "actor": world.person("ci"),
@@ -57,6 +62,7 @@ def send(world: World, value: str = "0.09", **more: Any) -> Recorded:
             "target_id": world.target().pk,
             "name": "error_rate",
             "value": value,
+            "key": f"reading-{next(NUMBERS)}",
             **more,
         }
     )

@@ -67,7 +67,24 @@ def test_it_climbs_step_by_step_and_goes_live(world: World, rolling: Deployment)
     ]
     tokens = list(Step.objects.filter(deployment=rolling).values_list("token", flat=True))
     token = rolling.promotion.token
-    assert sorted(tokens) == [token, f"{token}-2", f"{token}-3"]
+    assert tokens[0] == token
+    later = [re.fullmatch(rf"{token}-([0-9])-[0-9a-f]{{12}}", each) for each in tokens[1:]]
+    assert [each and each[1] for each in later] == ["2", "3"]
+
+
+def test_nobody_foretells_the_token_of_a_step(world: World, rolling: Deployment) -> None:
+    """A run started by hand with a guessed token, even before its step is dispatched, is none of ours."""
+    rolling = world.step(rolling)
+    assert rolling.step is not None
+    services.begin_dispatch(
+        deployment_id=rolling.pk, observed=world.observed(rolling.version), step=2
+    )
+    for number, guess in enumerate(("", "-2", "-3", f"-2-{'0' * 12}")):
+        token = f"{rolling.promotion.token}{guess}"
+        facts = world.run_facts(rolling, 9900 + number, title=f"Deploy [{token}]", actor="mallory")
+        services.record_run(facts=facts)
+    again = Deployment.objects.select_related("step").get(pk=rolling.pk)
+    assert (again.status, again.run_id, again.percent) == (D.DISPATCHING, None, 10)
 
 
 def test_each_step_says_its_strategy_and_percent(world: World, rolling: Deployment) -> None:

@@ -324,7 +324,7 @@ class TestRollingBackByItself:
         assert written() == before and not Person.objects.filter(username="countersign").exists()
         assert events("signal.guarded") == [done.sentence] and len(alerts()) == 1
 
-    @pytest.mark.parametrize("closed", ["lock", "quarantine", "mark", "hold"])
+    @pytest.mark.parametrize("closed", ["lock", "quarantine", "mark"])
     def test_what_people_closed(self, world: World, closed: str) -> None:
         two_live(world)
         rules(world, rule())
@@ -334,15 +334,38 @@ class TestRollingBackByItself:
             services.lock(**who, target_id=target.pk)
         elif closed == "quarantine":
             services.quarantine(**who, version_id=first.pk)
-        elif closed == "mark":
-            services.mark(**who, target_id=target.pk, version_id=first.pk, kind="bad")
         else:
-            target.restrictions.create(
-                kind="hold", reason="x", placed_by=world.person("bob"), placed_at=timezone.now()
-            )
+            services.mark(**who, target_id=target.pk, version_id=first.pk, kind="bad")
         before = written()
         assert send(world).did == "guarded"
         assert written() == before and len(alerts()) == 1
+
+    def test_what_is_sent_once_more_counts_once(self, world: World) -> None:
+        """A sender that got no answer tries again; two readings in a row are another thing."""
+        two_live(world)
+        rules(world, rule(times=2))
+        now = timezone.now()
+        first = send(world, key="", now=now)
+        again = send(world, key="", now=now + timedelta(seconds=4))
+        assert (first.is_new, again.is_new, again.signal) == (True, False, first.signal)
+        at = now + timedelta(seconds=1)
+        assert send(world, "0.2", key="", observed_at=at, now=at).is_new is True
+        before = written()
+        assert (
+            send(world, "0.2", key="", observed_at=at, now=now + timedelta(minutes=3)).is_new
+            is False
+        )
+        assert written() == before
+
+    def test_a_hold_takes_no_net_away(self, world: World) -> None:
+        two_live(world)
+        rules(world, rule())
+        world.target().restrictions.create(
+            kind="hold", reason="x", placed_by=world.person("bob"), placed_at=timezone.now()
+        )
+        assert send(world).did == "rolled_back"
+        rollback = Promotion.objects.get(kind="rollback")
+        assert world.seal(rollback).status == "approved"
 
     def test_while_something_else_is_deployed(self, world: World) -> None:
         two_live(world)

@@ -287,7 +287,7 @@ class Driver:
         step = deployment.step
         if step is None or not step.run_id or (step.pk, -1) in under.ordered:
             return
-        if (self.stage.out / f"slow-{step.token}").exists():
+        if (self.stage.out / f"slow-{'-'.join(step.token.split('-')[:3])}").exists():
             under.ordered.add((step.pk, -1))
             self._did("run cancelled on GitHub")
             self.outside.cancel_run(step.run_id)
