@@ -10,7 +10,7 @@ from django.db.models.functions import Greatest
 from django.utils import timezone
 
 from approvals import services
-from approvals.models import Deployment, Repository, Step, Target, WorkflowRun
+from approvals.models import Repository, Step, Target, WorkflowRun
 from approvals.states import DeploymentStatus, WorkflowKind
 from integrations import pace
 from integrations.github.client import credential
@@ -22,6 +22,8 @@ JOBS_AT_ONCE = 50
 # Repositories come and go with the configuration; a run that is followed is there at the next tick.
 ENSURE_EVERY = timedelta(seconds=10)
 ENSURED = "polls"
+# So long the steps of a run that was too quick to be followed are looked for.
+UNREAD_FOR = timedelta(seconds=30)
 # After a change something is likely to follow.
 CALM_AFTER = timedelta(minutes=5)
 # However many webhooks arrive, one repository is not read more often than this for them.
@@ -96,10 +98,12 @@ def _add(kind: str, keys: set[str], now: datetime) -> None:
 
 
 def _followed() -> set[str]:
-    running = Deployment.objects.filter(
-        status=DeploymentStatus.RUNNING, step__run_id__isnull=False
-    ).values_list("target__model__repository", "step__run_id")
-    return {f"{repository}#{run_id}" for repository, run_id in running}
+    in_hand = Q(deployment__status=DeploymentStatus.RUNNING, outcome="", run_id__isnull=False)
+    # A run may begin and end between two ticks, told by webhooks alone: its steps were never read.
+    unread = Q(finished_at__gt=timezone.now() - UNREAD_FOR, workflow_run__steps=[])
+    runs = Step.objects.filter(in_hand | unread)
+    named = runs.values_list("deployment__target__model__repository", "run_id")
+    return {f"{repository}#{run_id}" for repository, run_id in named}
 
 
 def _unread_jobs(now: datetime) -> set[str]:

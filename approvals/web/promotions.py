@@ -135,7 +135,9 @@ def _is_moving(deployment: Deployment | None) -> bool:
     if deployment is None or deployment.is_open:
         return deployment is not None
     run, ended = deployment.workflow_run, deployment.finished_at
-    behind = run is not None and any(step["status"] != "completed" for step in run.steps)
+    behind = run is not None and not (
+        run.steps and all(step["status"] == "completed" for step in run.steps)
+    )
     return behind and ended is not None and timezone.now() - ended < STEPS_LATE
 
 

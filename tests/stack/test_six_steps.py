@@ -158,6 +158,8 @@ def test_the_six_steps(desk: Desk, product: Product) -> None:
     carol = desk.sign_in("carol", phone=True)
     carol.goto(f"{product.web}/inbox/")
     desk.shot(carol, "4-inbox")
+    wide = carol.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+    assert wide <= 0, "nothing sticks out on a phone"
     carol.get_by_role("main").get_by_role("link", name=re.compile("fraud-detector")).first.click()
     carol.wait_for_url(promotion_url)
     carol.get_by_role("button", name="Approve", exact=True).click()
