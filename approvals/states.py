@@ -49,6 +49,22 @@ class StepOutcome(TextChoices):
     CANCELLED = "cancelled", "Cancelled"
 
 
+class MailWish(TextChoices):
+    """When somebody wants mail about what concerns them."""
+
+    WITHOUT_CHAT = "without_chat", "Only while no chat account is linked"
+    ALWAYS = "always", "Always"
+    NEVER = "never", "Never"
+
+
+class Occasion(TextChoices):
+    """Why somebody is told personally."""
+
+    REQUEST = "request", "A decision waits"
+    REMINDER = "reminder", "A decision still waits"
+    OUTCOME = "outcome", "How it ended"
+
+
 class EffectStatus(TextChoices):
     """An outgoing action in the outbox."""
 

@@ -326,6 +326,13 @@ def mail(effect: Effect) -> None:
     deliver(effect)
 
 
+def tell(effect: Effect) -> None:
+    """A direct message to each of the people who want one."""
+    from integrations.slack.direct import deliver
+
+    deliver(effect)
+
+
 def answer_gate(effect: Effect) -> None:
     """Tell GitHub whether a run may pass the gate of an environment."""
     payload = effect.payload
@@ -346,5 +353,6 @@ HANDLERS: dict[str, Handler] = {
     EffectKind.NOTIFY: notify,
     EffectKind.ALERT: alert,
     EffectKind.MAIL: mail,
+    EffectKind.TELL: tell,
     EffectKind.ANSWER_GATE: answer_gate,
 }

@@ -67,11 +67,69 @@ class RateLimit(models.Model):
         return f"{self.remaining} of {self.limit} left for {self.credential}"
 
 
+class SlackWorkspace(models.Model):
+    """A workspace (or an organisation of Enterprise Grid) that the app is installed in, and how it is going.
+
+    The one that SLACK_BOT_TOKEN belongs to has a row without a token.
+    """
+
+    team_id = models.CharField(
+        max_length=40, unique=True, help_text="T…, or E… of an organisation."
+    )
+    name = models.CharField(max_length=200, blank=True)
+    bot_user_id = models.CharField(max_length=40, blank=True)
+    token = models.TextField(blank=True, help_text="Encrypted.")
+    refresh_token = models.TextField(blank=True, help_text="Encrypted.")
+    expires_at = models.DateTimeField(null=True, blank=True, help_text="Where tokens are rotated.")
+    scopes: models.JSONField[list[str], list[str]] = models.JSONField(default=list, blank=True)
+    installed_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
+    )
+    installed_at = models.DateTimeField(null=True, blank=True)
+    is_active = models.BooleanField(default=True, help_text="Not uninstalled.")
+    succeeded_at = models.DateTimeField(null=True, blank=True, help_text="Slack's last yes.")
+    problem = models.TextField(blank=True, help_text="Why nothing can be posted now.")
+    problem_at = models.DateTimeField(null=True, blank=True)
+
+    def __str__(self) -> str:
+        return self.name or self.team_id
+
+
+class SlackPace(models.Model):
+    """When a channel may be written to again: Slack takes about one message a second, and says when to wait."""
+
+    team_id = models.CharField(max_length=40)
+    channel = models.CharField(max_length=100)
+    free_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["team_id", "channel"], name="slack_pace_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.channel} from {self.free_at:%H:%M:%S}"
+
+
+class SlackStanding(models.TextChoices):
+    """What somebody is in their workspace; only members decide."""
+
+    MEMBER = "member", "Member"
+    GUEST = "guest", "Guest"
+    DEACTIVATED = "deactivated", "Deactivated"
+    BOT = "bot", "Bot"
+    FOREIGN = "foreign", "Of another organisation"
+
+
 class SlackIdentity(models.Model):
     """The explicit link between a Slack user and a person. Equal e-mail is never taken as a proof."""
 
     team_id = models.CharField(max_length=40)
     user_id = models.CharField(max_length=40)
+    standing = models.CharField(
+        max_length=20, choices=SlackStanding.choices, default=SlackStanding.MEMBER
+    )
+    checked_at = models.DateTimeField(null=True, blank=True, help_text="When Slack last said so.")
     person = models.OneToOneField(
         settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="slack_identity"
     )
@@ -93,14 +151,34 @@ class SlackMessage(models.Model):
     promotion = models.OneToOneField(
         Promotion, on_delete=models.PROTECT, related_name="slack_message"
     )
-    channel = models.CharField(max_length=40)
+    team_id = models.CharField(max_length=40, blank=True)
+    channel = models.CharField(max_length=100)
     ts = models.CharField(max_length=40, blank=True)
+    note = models.CharField(
+        max_length=500, blank=True, help_text="Why it stands elsewhere than the configuration says."
+    )
+    told_event = models.BigIntegerField(
+        default=0, help_text="The newest event that is written below it."
+    )
     permalink = models.URLField(max_length=500, blank=True)
     digest = models.CharField(max_length=64, blank=True, help_text="Of the content last delivered.")
     updated_at = models.DateTimeField(null=True, blank=True)
 
     def __str__(self) -> str:
         return f"message of promotion {self.promotion_id}"
+
+
+class SlackHome(models.Model):
+    """Somebody's Home view: once they opened it, it is kept fresh."""
+
+    identity = models.OneToOneField(SlackIdentity, on_delete=models.CASCADE, related_name="home")
+    opened_at = models.DateTimeField()
+    published_at = models.DateTimeField(null=True, blank=True)
+    digest = models.CharField(max_length=64, blank=True, help_text="Of the view last published.")
+    seen_event = models.BigIntegerField(default=0, help_text="The newest event that it shows.")
+
+    def __str__(self) -> str:
+        return f"Home of {self.identity}"
 
 
 class SentMail(models.Model):

@@ -56,8 +56,8 @@ def _copy_name(value: str) -> str:
 
 
 CopyName = Annotated[str, AfterValidator(_copy_name)]
-# Slack's ids and names of channels.
-Channel = Annotated[str, Field(pattern=r"^#?[\w.-]{1,80}$")]
+# A channel's id or name; in one of several workspaces, behind the workspace's id (T012ABCDEF/C012ABCDEF).
+Channel = Annotated[str, Field(pattern=r"^([TE][A-Z0-9]{2,18}/)?#?[\w.-]{1,80}$")]
 # What Countersign itself passes to the workflow (integrations.github.dispatch).
 OWN_INPUTS = frozenset(
     {

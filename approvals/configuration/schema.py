@@ -73,9 +73,11 @@ class PlaceConfig(Rules):
 
 
 class EnvironmentConfig(PlaceConfig):
-    """One environment; their order in the file is the order of the chain."""
+    """One environment; their order in the file is the order of the chain. ``confirm``: a press that decides here
+    is asked about once more."""
 
     name: Slug
+    confirm: bool = False
 
 
 class ModelEnvironmentConfig(PlaceConfig):
@@ -133,9 +135,10 @@ class RepositoryConfig(Strict):
 
 
 class SlackConfig(Strict):
-    """Where messages go."""
+    """Where messages go, and where those go that their channel does not take."""
 
     channel: Channel
+    fallback_channel: Channel | None = None
 
 
 # (path of the key, sentence)

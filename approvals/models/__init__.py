@@ -13,7 +13,7 @@ from approvals.models.delivery import Deployment, Step
 from approvals.models.evidence import Evidence
 from approvals.models.history import Event
 from approvals.models.outbox import Effect, InboundDelivery
-from approvals.models.people import Delegation, Membership, Person, Team
+from approvals.models.people import Delegation, Membership, Person, Preferences, Team
 from approvals.models.restrictions import Freeze, Restriction
 from approvals.models.tokens import ApiToken
 from approvals.models.watching import Mark, OutOfBandChange, Signal
@@ -33,6 +33,7 @@ __all__ = [
     "ModelVersion",
     "OutOfBandChange",
     "Person",
+    "Preferences",
     "Promotion",
     "RegisteredModel",
     "Repository",

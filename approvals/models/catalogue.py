@@ -134,6 +134,9 @@ class Environment(models.Model):
 
     name = models.SlugField(unique=True)
     position = models.PositiveIntegerField()
+    confirm = models.BooleanField(
+        default=False, help_text="A press that decides here is asked about once more."
+    )
     is_active = models.BooleanField(default=True)
 
     class Meta:
@@ -154,7 +157,14 @@ class Target(models.Model):
     alias = models.CharField(
         max_length=255, blank=True, help_text="MLflow alias of the live version."
     )
-    channel = models.CharField(max_length=100, blank=True, help_text="Slack channel id.")
+    channel = models.CharField(
+        max_length=100,
+        blank=True,
+        help_text="Channel id, after the workspace's where there are several.",
+    )
+    fallback_channel = models.CharField(
+        max_length=100, blank=True, help_text="Where messages go that their channel does not take."
+    )
     policy = models.JSONField(default=dict, help_text="approvals.rules.Policy as data.")
     freezes: models.JSONField[list[dict[str, Any]], list[dict[str, Any]]] = models.JSONField(
         default=list, blank=True, help_text="Recurring freezes: approvals.calendar.Window as data."

@@ -23,6 +23,9 @@ class EffectKind(models.TextChoices):
     NOTIFY = "notify", "Tell people below the message"
     ALERT = "alert", "Tell the target's channel"
     MAIL = "mail", "Send an e-mail"
+    TELL = "tell", "Tell a person directly"
+    HOME = "home", "Bring a person's Home view up to date"
+    UNFOLD = "unfold", "Show what a pasted address leads to"
     ANSWER_GATE = "answer_gate", "Answer GitHub's deployment protection rule"
 
 

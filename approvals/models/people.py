@@ -5,6 +5,8 @@ from __future__ import annotations
 from django.contrib.auth.models import AbstractUser
 from django.db import models
 
+from approvals.states import MailWish
+
 
 class Person(AbstractUser):
     """Somebody who signs in. A machine account (``is_machine``) may ask but its vote never counts.
@@ -87,3 +89,22 @@ class Membership(models.Model):
 
     def __str__(self) -> str:
         return f"{self.person} in {self.team}"
+
+
+class Preferences(models.Model):
+    """How somebody wants to be told what concerns them. Without a row the defaults hold."""
+
+    person = models.OneToOneField(Person, on_delete=models.CASCADE, related_name="preferences")
+    direct = models.BooleanField(
+        default=False, help_text="A direct message for what waits, beside the channel's."
+    )
+    reminders = models.BooleanField(
+        default=True, help_text="Named and told when something still waits."
+    )
+    mail = models.CharField(max_length=20, choices=MailWish.choices, default=MailWish.WITHOUT_CHAT)
+
+    class Meta:
+        verbose_name_plural = "preferences"
+
+    def __str__(self) -> str:
+        return f"preferences of {self.person}"

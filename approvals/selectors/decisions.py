@@ -25,6 +25,9 @@ SERVICES = {
     EffectKind.NOTIFY: "Slack",
     EffectKind.ALERT: "Slack",
     EffectKind.MAIL: "The mail server",
+    EffectKind.TELL: "Slack",
+    EffectKind.HOME: "Slack",
+    EffectKind.UNFOLD: "Slack",
     EffectKind.ANSWER_GATE: "GitHub",
 }
 

@@ -142,7 +142,10 @@ def _apply_environments(configuration: Configuration) -> list[str]:
     changes = []
     for position, told in enumerate(configuration.environments):
         changes += _put(
-            Environment, {"name": told.name}, {"position": position, "is_active": True}, told.name
+            Environment,
+            {"name": told.name},
+            {"position": position, "confirm": told.confirm, "is_active": True},
+            told.name,
         )
     gone = Environment.objects.filter(is_active=True).exclude(
         name__in=[each.name for each in configuration.environments]
@@ -198,6 +201,8 @@ def _apply_models(configuration: Configuration) -> list[str]:
                 "write_back": write_back.as_data(),
                 "channel": (own and own.channel)
                 or (configuration.slack.channel if configuration.slack else ""),
+                "fallback_channel": (configuration.slack and configuration.slack.fallback_channel)
+                or "",
                 "strategy": configuration.strategy_of(name, environment).as_data(),
                 "health_url": (own and own.health_url) or "",
                 "policy": configuration.policy_of(name, environment).as_data(),

@@ -30,6 +30,10 @@ LANES = {
     EffectKind.ALERT: "alert:{target}",
     # Each by itself: a full mailbox must not hold up what others are to be told.
     EffectKind.MAIL: "mail:{target}:{promotion}:{key}",
+    # Each by itself, like mail.
+    EffectKind.TELL: "tell:{about}:{key}",
+    EffectKind.HOME: "home:{about}",
+    EffectKind.UNFOLD: "unfold:{key}",
     EffectKind.ANSWER_GATE: "gate:{key}",
 }
 
@@ -96,16 +100,21 @@ def enqueue(
     now: datetime,
     payload: dict[str, Any] | None = None,
     target: Target | None = None,
+    about: str = "",
 ) -> None:
-    """Put an effect into the outbox, once per ``kind``, promotion (else target) and ``key``; wake a worker on
-    commit."""
+    """Put an effect into the outbox, once per ``kind``, promotion (else target, else what ``about`` names) and
+    ``key``; wake a worker on commit."""
     target_id = promotion.target_id if promotion else target.pk if target else None
-    about = promotion.pk if promotion else f"target-{target_id}" if target_id else "all"
+    if promotion is not None:
+        about = str(promotion.pk)
+    elif target_id:
+        about = f"target-{target_id}"
+    about = about or "all"
     effect = Effect(
         dedupe_key=f"{kind}:{about}:{key}",
         kind=kind,
         lane=LANES[kind].format(
-            promotion=promotion.pk if promotion else "", target=target_id, key=key
+            promotion=promotion.pk if promotion else "", target=target_id, about=about, key=key
         )[:100],
         promotion=promotion,
         target_id=target_id,

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
-from approvals.models import Deployment, Person, Target, Team
+from approvals.models import Deployment, Person, Promotion, Target, Team
 from approvals.models.outbox import EffectKind
 from approvals.rules import Policy
 from approvals.services.cases import NOT_A_POLICY
 from approvals.services.history import enqueue
+from approvals.states import Occasion
 
 
 def concerned(deployment: Deployment) -> set[int]:
@@ -70,8 +71,10 @@ def tell_of_failure(deployment: Deployment, detail: str, now: datetime) -> None:
     step = f"{deployment.step_id}:{deployment.dispatches}"
     text = f"{deployment.version} in {deployment.target.environment}: {detail}"
     tell(deployment, text, key=f"failed:{step}", now=now, people=concerned(deployment), loud=True)
-    mail(
-        deployment,
+    inform(
+        deployment.promotion,
+        Occasion.OUTCOME,
+        {deployment.promotion.requester_id, *owners(deployment.target)},
         subject=f"{deployment.version} did not go live in {deployment.target.environment}",
         text=text,
         key=f"failed:{step}",
@@ -79,16 +82,26 @@ def tell_of_failure(deployment: Deployment, detail: str, now: datetime) -> None:
     )
 
 
-def mail(deployment: Deployment, *, subject: str, text: str, key: str, now: datetime) -> None:
-    """An e-mail to whoever asked and to those who decide at the target, once per ``key``."""
-    people = {deployment.promotion.requester_id, *owners(deployment.target)}
-    enqueue(
-        EffectKind.MAIL,
-        deployment.promotion,
-        key=key,
-        now=now,
-        payload={"subject": subject, "text": text, "people": sorted(people)},
-    )
+def inform(
+    promotion: Promotion,
+    occasion: Occasion,
+    people: Iterable[int],
+    *,
+    subject: str,
+    text: str,
+    key: str,
+    now: datetime,
+) -> None:
+    """Tell each of the people personally, once per ``key``: by mail, and directly where they chat. Whether and how
+    somebody really is told is decided at delivery, by their preferences then."""
+    payload = {
+        "occasion": occasion.value,
+        "subject": subject,
+        "text": text,
+        "people": sorted(set(people)),
+    }
+    for kind in (EffectKind.MAIL, EffectKind.TELL):
+        enqueue(kind, promotion, key=key, now=now, payload=payload)
 
 
 def alert(target: Target, text: str, *, subject: str, key: str, now: datetime) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from django.conf import settings
@@ -13,9 +12,8 @@ from approvals.models import Deployment, Person, Promotion
 from approvals.rollouts import Strategy
 from approvals.states import DeploymentStatus, PromotionStatus
 from integrations.models import SlackIdentity
+from integrations.slack.blocks import Block, button, context, header, section
 from integrations.slack.text import inert, link, moment, mrkdwn, names, quoted
-
-Block = dict[str, Any]
 
 GREEN, RED, AMBER, BLUE, GREY = "#2eb67d", "#e01e5a", "#ecb22e", "#1d9bd1", "#8d8d8d"
 MARKS = {BETTER: ":large_green_circle: better", WORSE: ":red_circle: worse", SAME: "same"}
@@ -51,27 +49,6 @@ def slack_ids(people: list[Person]) -> dict[int, str]:
     return dict(SlackIdentity.objects.filter(person__in=people).values_list("person_id", "user_id"))
 
 
-def _section(text: str) -> Block:
-    return {"type": "section", "text": mrkdwn(text)}
-
-
-def _context(*texts: str) -> Block:
-    return {
-        "type": "context",
-        "elements": [mrkdwn(text) for text in texts if text],
-    }
-
-
-def _button(label: str, action: str, value: dict[str, Any], style: str = "") -> Block:
-    button: Block = {
-        "type": "button",
-        "text": {"type": "plain_text", "text": label},
-        "action_id": action,
-        "value": json.dumps(value, separators=(",", ":")),
-    }
-    return {**button, "style": style} if style else button
-
-
 def metric_line(row: MetricRow) -> str:
     """``*accuracy*`` over ``0.91 → 0.95 (+0.04, better)``."""
     mark = MARKS.get(row.verdict, "")
@@ -85,11 +62,11 @@ def metric_blocks(promotion: Promotion, most: int = MOST_METRICS) -> list[Block]
     live = promotion.replaces.metrics if promotion.replaces else {}
     rows = compare_metrics(candidate, live, promotion.target.model.metrics)
     if not rows:
-        return [_context("The run logged no metrics.")]
+        return [context("The run logged no metrics.")]
     fields = [mrkdwn(metric_line(row), 2000) for row in rows[:most]]
     blocks: list[Block] = [{"type": "section", "fields": fields}]
     if len(rows) > most:
-        blocks.append(_context(f"and {len(rows) - most} more metrics under Details"))
+        blocks.append(context(f"and {len(rows) - most} more metrics under Details"))
     return blocks
 
 
@@ -172,14 +149,14 @@ def render(promotion: Promotion) -> dict[str, Any]:
         f"*{inert(str(promotion.requester), 80)}* asks: "
         f"{link(url, title_of(promotion))}{replaces}\n{quoted(promotion.reason)}"
     )
-    body: list[Block] = [_section(asks), *metric_blocks(promotion)]
-    body.append(_section(requirement_lines(explained) or nobody(explained)))
+    body: list[Block] = [section(asks), *metric_blocks(promotion)]
+    body.append(section(requirement_lines(explained) or nobody(explained)))
     if gates := gate_lines(explained):
-        body.append(_section(gates))
+        body.append(section(gates))
     if explained.notes:
-        body.append(_context("\n".join(inert(note, 500) for note in explained.notes)[:2900]))
+        body.append(context("\n".join(inert(note, 500) for note in explained.notes)[:2900]))
     if promotion.problem and promotion.is_pending:
-        body.append(_section(f":warning: *Blocked*: {inert(promotion.problem)}"))
+        body.append(section(f":warning: *Blocked*: {inert(promotion.problem)}"))
     body.append(_state_block(promotion, deployment, mark, words))
     body.append(_footer(promotion))
     buttons = _buttons(promotion, deployment)
@@ -187,9 +164,7 @@ def render(promotion: Promotion) -> dict[str, Any]:
     title = title_of(promotion)
     return {
         "text": f"{title}: {words}",
-        "blocks": [
-            {"type": "header", "text": {"type": "plain_text", "text": title[:150]}},
-        ],
+        "blocks": [header(title)],
         "attachments": [{"color": colour, "fallback": f"{title}: {words}", "blocks": body}],
     }
 
@@ -220,7 +195,7 @@ def _state_block(
             lines.append(inert(deployment.detail))
         if deployment.run_url:
             lines.append(link(deployment.run_url, "Open the workflow run on GitHub"))
-    return _section("\n".join(lines))
+    return section("\n".join(lines))
 
 
 def _footer(promotion: Promotion) -> Block:
@@ -235,17 +210,17 @@ def _footer(promotion: Promotion) -> Block:
         texts.append("It can be decided once the problem is mended")
     elif promotion.is_pending:
         texts.append("The facts are being gathered; it can be decided in a moment")
-    return _context("  ·  ".join(texts))
+    return context("  ·  ".join(texts))
 
 
 def _buttons(promotion: Promotion, deployment: Deployment | None) -> list[Block]:
     value = {"p": promotion.pk, "s": promotion.seal}
     buttons = []
     if promotion.is_pending and promotion.seal:
-        buttons.append(_button("Approve", "approve", value, "primary"))
-        buttons.append(_button("Reject", "reject", value, "danger"))
-    buttons.append(_button("Details", "details", value))
+        buttons.append(button("Approve", "approve", value, "primary"))
+        buttons.append(button("Reject", "reject", value, "danger"))
+    buttons.append(button("Details", "details", value))
     is_live = deployment is not None and promotion.target.live_deployment_id == deployment.pk
     if deployment is not None and is_live and deployment.previous_id:
-        buttons.append(_button("Roll back", "rollback", value, "danger"))
+        buttons.append(button("Roll back", "rollback", value, "danger"))
     return buttons

@@ -35,8 +35,7 @@ from approvals.models import (
 from approvals.models.outbox import EffectKind
 from approvals.states import PromotionStatus, Via
 from integrations import effects, polls, tasks
-from integrations.slack import listeners
-from integrations.slack.listeners import bolt_app
+from integrations.slack.listeners import answers, bolt_app
 from sandbox.slack.delivery import FORM, sign
 from tests.approvals.bypass_doors import (
     TOKEN,
@@ -195,8 +194,8 @@ def kit(world: World, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Ki
         changes = {name: dict(value) for name, value in made.watching.observed.items()}
         return world.observed(made.watching.promotion.version, **changes)
 
-    monkeypatch.setattr(listeners, "slack", slack)
-    monkeypatch.setattr(listeners, "_private", lambda _body, text: made.private.append(text))
+    monkeypatch.setattr(answers, "slack", slack)
+    monkeypatch.setattr(answers, "private", lambda _body, text: made.private.append(text))
     monkeypatch.setattr(effects, "observe", observe)
     monkeypatch.setattr(polls, "LOOK", dict.fromkeys(polls.LOOK, lambda _poll: polls.Seen(60.0)))
     monkeypatch.setattr(apply_configuration, "load", _loaded)

@@ -13,6 +13,7 @@ from pytest_django.fixtures import Settings
 from approvals.models import Deployment, Effect, Target
 from approvals.models.outbox import EffectKind
 from approvals.services import telling
+from approvals.states import Occasion
 from integrations.effects import HANDLERS
 from integrations.outbox import deliver_due
 from sandbox.mail import Server
@@ -48,7 +49,14 @@ class Mail:
         Effect.objects.all().delete()
         with transaction.atomic():
             if deployment is not None:
-                telling.mail(deployment, **{**NEWS, **more}, key="k", now=timezone.now())
+                telling.inform(
+                    deployment.promotion,
+                    Occasion.OUTCOME,
+                    ids,
+                    **{**NEWS, **more},
+                    key="k",
+                    now=timezone.now(),
+                )
             else:
                 alert(self.world.target(), **more)
         effect = Effect.objects.get(kind=EffectKind.MAIL)

@@ -1,0 +1,84 @@
+"""The buttons of a promotion's message: one press, one verb or one dialog."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from slack_bolt import Ack, App
+
+from approvals import services
+from approvals.explain import explain
+from approvals.models import Person
+from approvals.selectors.catalogue import rollback_choices
+from approvals.services import Refused
+from approvals.states import Verdict, Via
+from integrations.slack import modals
+from integrations.slack.identities import person_of, user_of
+from integrations.slack.listeners.answers import (
+    Body,
+    button_of,
+    open_modal,
+    promotion_of,
+    refused,
+)
+
+
+def register(app: App) -> None:
+    """Tell bolt of the buttons."""
+    app.action("approve")(approve)
+    app.action("reject")(open_modal(_reject_view))
+    app.action("details")(open_modal(_details_view))
+    app.action("rollback")(open_modal(_rollback_view))
+
+
+def approve(ack: Ack, body: Body) -> None:
+    """The Approve button: one press, one review; a dialog where the policy asks for more than a press."""
+    promotion_id = None
+    try:
+        promotion_id, seal = button_of(body)
+        person = person_of(user_of(body))
+        services.review(
+            actor=person,
+            via=Via.SLACK,
+            promotion_id=promotion_id,
+            verdict=Verdict.APPROVE,
+            seal=seal,
+        )
+    except Refused as refusal:
+        if refusal.code in {"checklist", "reason_missing"}:
+            # Nothing but the ticks and the comment is missing, else it would have been refused before.
+            open_modal(_approve_view)(ack, body)
+            return
+        refused(body, refusal, promotion_id)
+    ack()
+
+
+def _reject_view(body: Body, person: Person) -> dict[str, Any]:
+    promotion = promotion_of(body)
+    explained = explain(promotion, person)
+    if not explained.may_act:
+        raise Refused("may_not", explained.why_not)
+    return modals.reject(promotion, button_of(body)[1])
+
+
+def _approve_view(body: Body, person: Person) -> dict[str, Any]:
+    promotion = promotion_of(body)
+    explained = explain(promotion, person)
+    if not explained.may_act:
+        raise Refused("may_not", explained.why_not)
+    return modals.approve(promotion, button_of(body)[1], explained.terms)
+
+
+def _details_view(body: Body, person: Person) -> dict[str, Any]:
+    return modals.details(promotion_of(body), person)
+
+
+def _rollback_view(body: Body, person: Person) -> dict[str, Any]:
+    target = promotion_of(body).target
+    choices = rollback_choices(person, target)
+    if not choices:
+        raise Refused("nothing_before", f"Nothing was live before at {target}.")
+    able = [choice for choice in choices if not choice.why_not]
+    if not able:
+        raise Refused("may_not", choices[0].why_not)
+    return modals.rollback(target, able)
