@@ -16,9 +16,10 @@ from approvals.seals import digest
 from approvals.wording import one_line
 from integrations.failpoints import reach
 from integrations.models import SlackMessage
-from integrations.slack.client import code_of, is_configured, slack
+from integrations.slack.client import code_of, slack
 from integrations.slack.messages import address, render, slack_ids
 from integrations.slack.text import MOST_NAMES, inert, link
+from integrations.slack.workspaces import is_configured
 
 EVENT_TYPE = "countersign_promotion"
 ALERT_TYPE = "countersign_alert"

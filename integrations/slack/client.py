@@ -13,6 +13,7 @@ from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError, SlackClientError
 
 from integrations.errors import Rejected, Unavailable, outside_transaction
+from integrations.slack.workspaces import token_of
 
 TOKEN_ERRORS = {"invalid_auth", "not_authed", "token_revoked", "token_expired", "account_inactive"}
 # What an administrator mends in Slack or in the configuration; the message is then still wanted.
@@ -26,18 +27,15 @@ LATER_ERRORS = {
 }
 
 
-def is_configured() -> bool:
-    """Whether this installation speaks to Slack at all."""
-    return bool(settings.SLACK_BOT_TOKEN)
-
-
 @contextmanager
-def slack(timeout: int = 10) -> Iterator[WebClient]:
-    """The client; inside the block Slack's errors become Unavailable or Rejected."""
+def slack(timeout: int = 10, *, team: str = "") -> Iterator[WebClient]:
+    """The client of a workspace, the default one where none is named; inside the block Slack's errors become
+    Unavailable or Rejected."""
     outside_transaction()
+    token = token_of(team)
     try:
         yield WebClient(
-            token=settings.SLACK_BOT_TOKEN,
+            token=token,
             base_url=settings.SLACK_API_URL,
             timeout=timeout,
             retry_handlers=[],

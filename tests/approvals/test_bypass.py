@@ -186,7 +186,7 @@ def kit(world: World, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Ki
             made.dialogs.append(view)
 
     @contextmanager
-    def slack(timeout: int = 0) -> Iterator[Web]:
+    def slack(timeout: int = 0, *, team: str = "") -> Iterator[Web]:
         yield Web()
 
     def observe(target: Any, number: int) -> services.ObservedFacts:
