@@ -25,6 +25,7 @@ settings.load_profile("any")
 TOGETHER = {
     "tests/stack/test_demo_world.py": "the running product",
     "tests/stack/test_six_steps.py": "the running product",
+    "tests/stack/test_slack_on_a_phone.py": "the running product",
     # Its processes are a world of their own, and keep both cores busy for a while.
     "tests/chaos/test_chaos.py": "the chaos suite",
     "tests/integrations/test_killed_worker.py": "an MLflow server",

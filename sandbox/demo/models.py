@@ -123,6 +123,12 @@ MODELS = [
                 ["day_of_week", "day_of_year", "price", "promotion", "temperature"],
                 finished=False,
             ),
+            Version(
+                "alice",
+                "Gradient boosting on what is known the day before.",
+                lambda: HistGradientBoostingRegressor(max_iter=80, random_state=7),
+                ["day_of_week", "day_of_year", "price", "promotion"],
+            ),
         ],
     ),
     Model(

@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser, sync_playwright
 
+from tests.stack.desk import ARGUMENTS, Desk
 from tests.stack.product import Product, running
 
 
@@ -21,3 +23,19 @@ def product() -> Iterator[Product]:
         running(Path(folder) / "var") as product,
     ):
         yield product
+
+
+@pytest.fixture(scope="session")
+def chromium(chromium_path: Path) -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium_path, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def desk(chromium: Browser, product: Product) -> Iterator[Desk]:
+    desk = Desk(chromium, product)
+    yield desk
+    for context in desk.contexts:
+        context.close()
