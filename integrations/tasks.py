@@ -7,7 +7,7 @@ from celery.signals import worker_ready
 from django.utils import timezone
 
 from approvals import services
-from integrations import polls
+from integrations import polls, tidying
 from integrations.models import Heartbeat
 from integrations.outbox import deliver_due
 
@@ -35,6 +35,12 @@ def look_after() -> None:
     services.advance_due()
     services.watch_runs()
     services.remind_due()
+
+
+@shared_task
+def tidy() -> None:
+    """Forget what nobody can need any more."""
+    tidying.forget_deliveries()
 
 
 @worker_ready.connect

@@ -82,7 +82,7 @@ class InboundDelivery(models.Model):
 
     source = models.CharField(max_length=20)
     delivery_id = models.CharField(max_length=100)
-    received_at = models.DateTimeField()
+    received_at = models.DateTimeField(db_index=True)
     processed_at = models.DateTimeField(null=True, blank=True)
     outcome = models.CharField(max_length=200, blank=True)
 
