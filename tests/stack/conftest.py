@@ -25,7 +25,8 @@ def product() -> Iterator[Product]:
         yield product
 
 
-@pytest.fixture(scope="session")
+# By the module: while Playwright runs, its event loop keeps Django's database from other tests of the process.
+@pytest.fixture(scope="module")
 def chromium(chromium_path: Path) -> Iterator[Browser]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium_path, args=ARGUMENTS)
