@@ -17,7 +17,10 @@ from integrations.outbox import deliver_due
 def deliver_effects() -> None:
     """Deliver what the outbox holds: woken on commit, and by the sweep."""
     from integrations.effects import HANDLERS
+    from integrations.slack.homes import keep_fresh
 
+    # Here, because a worker that was woken by somebody's act shows them its outcome at once.
+    keep_fresh()
     deliver_due(HANDLERS)
 
 
