@@ -16,7 +16,7 @@ from approvals.services import Refused
 from approvals.services.history import enqueue
 from approvals.states import Occasion
 from approvals.wording import one_line
-from integrations.models import SlackIdentity, SlackMessage
+from integrations.models import SlackIdentity, SlackMessage, SlackStanding
 from integrations.slack.blocks import Block, context, section
 from integrations.slack.client import slack
 from integrations.slack.home import decision_buttons
@@ -61,7 +61,7 @@ def _one_each(effect: Effect) -> None:
 def _where(person: Person, effect: Effect) -> SlackUser | None:
     """Whom in Slack to write to; None where this person is not to be told, or not any more."""
     identity = SlackIdentity.objects.filter(person=person).first()
-    if identity is None or person.is_machine:
+    if identity is None or person.is_machine or identity.standing != SlackStanding.MEMBER:
         return None
     wishes = preferences_of(person)
     occasion = effect.payload.get("occasion")

@@ -148,7 +148,9 @@ def of_version(version: ModelVersion) -> list[Block]:
     lines = [
         f"*{page_link(version.get_absolute_url(), str(version))}*",
         f"Live in {inert(listed(live), 300)}" if live else "Not live anywhere",
-        "  ·  ".join(f"*{inert(row.name, 80)}* {row.candidate}" for row in rows),
+        "  ·  ".join(
+            f"*{inert(row.name, 80)}* {row.candidate}" for row in rows if row.candidate != "–"
+        ),
     ]
     return [section("\n".join(filter(None, lines)))]
 
