@@ -19,9 +19,9 @@ def deliver_effects() -> None:
     from integrations.effects import HANDLERS
     from integrations.slack.homes import keep_fresh
 
+    deliver_due(HANDLERS)
     # Here, because a worker that was woken by somebody's act shows them its outcome at once.
     keep_fresh()
-    deliver_due(HANDLERS)
 
 
 @shared_task

@@ -134,5 +134,6 @@ def _is_there(client: WebClient, channel: str, mark: dict[str, Any], since: date
         oldest=str(since.timestamp() - 60),
         limit=100,
     )
-    found = [each.get("metadata") or {} for each in page.get("messages", [])]
+    messages: list[dict[str, Any]] = page.get("messages", [])
+    found = [each.get("metadata") or {} for each in messages]
     return any(all(each.get(key) == value for key, value in mark.items()) for each in found)
