@@ -26,8 +26,9 @@ from approvals.models.outbox import EffectKind
 from approvals.selectors.preferences import preferences_of
 from approvals.states import DeploymentStatus, EffectStatus, PromotionStatus, Via
 from integrations.models import SlackHome, SlackIdentity
-from integrations.slack import home, homes, modals
+from integrations.slack import home, homes
 from integrations.slack.blocks import View
+from integrations.slack.modals.delegating import delegate
 from tests import blockkit
 from tests.integrations.slack_events import JSON, deliver, event, heard, home_of, send
 from tests.integrations.slack_fixtures import Slack, slack, static_folder
@@ -91,7 +92,7 @@ class TestWhatIsSeen:
         for name, view in (
             ("invitation", home.invitation("https://countersign.example/link/x/")),
             ("refused", home.nothing("You may not, because your account is not active.")),
-            ("delegate", modals.delegate()),
+            ("delegate", delegate()),
         ):
             blockkit.validate_view(view)
             assert_snapshot(f"home/{name}", view)

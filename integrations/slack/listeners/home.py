@@ -16,7 +16,7 @@ from approvals.services import Refused
 from approvals.states import Via
 from integrations.errors import Rejected, Unavailable
 from integrations.models import SlackIdentity
-from integrations.slack import homes, modals
+from integrations.slack import homes
 from integrations.slack.client import slack
 from integrations.slack.identities import person_of, user_of
 from integrations.slack.listeners.answers import (
@@ -27,6 +27,7 @@ from integrations.slack.listeners.answers import (
     submitted,
 )
 from integrations.slack.listeners.envelopes import event_user, first_time
+from integrations.slack.modals.delegating import delegate
 
 log = structlog.get_logger(__name__)
 
@@ -104,7 +105,7 @@ def end_delegation(person: Person, body: Body) -> None:
 def ask_for_delegate(person: Person, body: Body) -> None:
     """Open the dialog that asks to whom and until when."""
     with slack(timeout=PATIENCE_SECONDS, team=user_of(body).team_id) as client:
-        client.views_open(trigger_id=body["trigger_id"], view=modals.delegate())
+        client.views_open(trigger_id=body["trigger_id"], view=delegate())
 
 
 def delegated(ack: Ack, body: Body) -> None:
