@@ -132,8 +132,11 @@ def _view_of(user: SlackUser) -> View:
 def _is_no_member(user: SlackUser) -> bool:
     """Whether somebody who is not linked is a guest, a bot or of another organisation, as Slack says; the event
     names the workspace where the tab was opened, not the one they belong to."""
-    with slack(team=user.team_id) as client:
-        said = client.users_info(user=user.user_id)["user"]
+    try:
+        with slack(team=user.team_id) as client:
+            said = client.users_info(user=user.user_id)["user"]
+    except Rejected:  # not found, or not for us to see
+        return True
     marks = ("is_stranger", "is_restricted", "is_ultra_restricted", "is_bot", "deleted")
     return any(said.get(mark) for mark in marks)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from django.conf import settings as in_force
+from django.db import connection
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
@@ -33,13 +34,15 @@ PHONE = {"width": 390, "height": 844}
 
 @pytest.fixture
 def browser(chromium_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Browser]:
-    # Playwright's loop runs in this thread, where Django would refuse to read the database.
+    # Playwright's loop runs in this thread, where Django would refuse to read the database; beside a loop it
+    # reads by another connection, which nobody else closes.
     monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
     arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=chromium_path, args=arguments)
         yield chromium
         chromium.close()
+        connection.close()
 
 
 def shoot(page: Page, folder: Path, name: str) -> None:
