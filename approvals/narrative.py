@@ -175,6 +175,7 @@ KINDS: dict[str, Kind] = {
     "configuration.applied": Kind("The configuration was applied: {changes}", "file-cog"),
     "person.activated": Kind("{actor} activated {person}", "user-check"),
     "person.deactivated": Kind("{actor} deactivated {person}", "user-x", "attention"),
+    "preferences.changed": Kind("{actor} changed how they are told: {wishes}", "bell-ring"),
     "token.created": Kind("{actor} made the API token {prefix}… for {person}: {name}", "key-round"),
     "token.revoked": Kind(
         "{actor} revoked the API token {prefix}… of {person}: {name}", "key-round", "attention"
@@ -219,6 +220,7 @@ def sentence_of(event: Event) -> str:
         "how": _how(event.data),
         "because": f": {event.data['reason']}" if event.data.get("reason") else "",
         "order": listed(event.data.get("order", [])),
+        "wishes": listed(event.data.get("wishes", [])),
         "over": _over(event.data),
         "named": f" ({event.data['people']})" if event.data.get("people") else "",
         "for_whom": f" for {event.data['on_behalf_of']}" if event.data.get("on_behalf_of") else "",

@@ -333,6 +333,20 @@ def tell(effect: Effect) -> None:
     deliver(effect)
 
 
+def home(effect: Effect) -> None:
+    """Bring a person's Home view up to date."""
+    from integrations.slack.homes import publish
+
+    publish(effect)
+
+
+def unfold(effect: Effect) -> None:
+    """Show below a message what the addresses in it lead to."""
+    from integrations.slack.unfolding import deliver
+
+    deliver(effect)
+
+
 def answer_gate(effect: Effect) -> None:
     """Tell GitHub whether a run may pass the gate of an environment."""
     payload = effect.payload
@@ -354,5 +368,7 @@ HANDLERS: dict[str, Handler] = {
     EffectKind.ALERT: alert,
     EffectKind.MAIL: mail,
     EffectKind.TELL: tell,
+    EffectKind.HOME: home,
+    EffectKind.UNFOLD: unfold,
     EffectKind.ANSWER_GATE: answer_gate,
 }

@@ -17,8 +17,11 @@ from integrations.outbox import deliver_due
 def deliver_effects() -> None:
     """Deliver what the outbox holds: woken on commit, and by the sweep."""
     from integrations.effects import HANDLERS
+    from integrations.slack.homes import keep_fresh
 
     deliver_due(HANDLERS)
+    # Here, because a worker that was woken by somebody's act shows them its outcome at once.
+    keep_fresh()
 
 
 @shared_task

@@ -28,6 +28,7 @@ from approvals.services.marks import mark
 from approvals.services.outbox import retry_effect
 from approvals.services.overrides import override
 from approvals.services.people import set_active
+from approvals.services.preferences import set_preferences
 from approvals.services.promotions import (
     cancel,
     check_again,
@@ -142,6 +143,7 @@ __all__ = [
     "revoke_token",
     "schedule",
     "set_active",
+    "set_preferences",
     "stop_dispatch",
     "unfreeze",
     "unlock",

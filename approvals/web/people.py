@@ -17,10 +17,11 @@ from django.views.decorators.http import require_GET, require_POST
 
 from approvals import services
 from approvals.models import Person
+from approvals.selectors.preferences import preferences_of
 from approvals.services import Refused
 from approvals.services.cases import delegations_at
 from approvals.services.delegations import open_delegation
-from approvals.states import Via
+from approvals.states import MailWish, Via
 from approvals.web.context import SANDBOX_PEOPLE
 from approvals.web.pages import moment_in, number_in, person_of
 
@@ -61,6 +62,23 @@ def delegation(request: HttpRequest) -> HttpResponse:
     return redirect("profile")
 
 
+@require_POST
+def preferences(request: HttpRequest) -> HttpResponse:
+    """How I am told, from the form of my profile: a box that is not ticked is a no."""
+    try:
+        services.set_preferences(
+            actor=person_of(request),
+            via=Via.BROWSER,
+            direct="direct" in request.POST,
+            reminders="reminders" in request.POST,
+            mail=request.POST.get("mail", ""),
+        )
+        messages.success(request, "Saved: this is how you are told from now on.")
+    except Refused as refused:
+        messages.error(request, refused.sentence)
+    return redirect("profile")
+
+
 @require_GET
 def profile(request: HttpRequest) -> HttpResponse:
     """My teams and linked accounts."""
@@ -76,6 +94,8 @@ def profile(request: HttpRequest) -> HttpResponse:
             "teams": person.teams.prefetch_related("members"),
             "slack": getattr(person, "slack_identity", None),
             "unlink": unlink,
+            "wishes": preferences_of(person),
+            "mail_wishes": MailWish.choices,
             "given": open_delegation(person, now),
             "held": delegations_at(now, delegate=person),
             "colleagues": Person.objects.filter(is_active=True, is_machine=False)

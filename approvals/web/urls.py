@@ -44,6 +44,7 @@ urlpatterns = [
     path("policy/", policy.policy, name="policy"),
     path("policy/simulate/", policy.policy_simulate, name="policy_simulate"),
     path("profile/", people.profile, name="profile"),
+    path("profile/preferences/", people.preferences, name="preferences"),
     path("profile/delegation/", people.delegation, name="delegation"),
     path("sandbox/sign-in/<str:username>/", people.sandbox_sign_in, name="sandbox_sign_in"),
 ]

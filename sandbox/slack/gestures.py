@@ -6,12 +6,12 @@ import secrets
 import time
 from typing import Any
 
-from sandbox.slack import limits
+from sandbox.slack import limits, unfurls
 from sandbox.slack.delivery import Answer, Sender
 from sandbox.slack.workspace import SlackError, Workspace, channel_brief, public, public_view
 from sandbox.slack.world import APP_ID, COMMANDS, JSON, RELEASES, TEAM, Person
 
-EVENTS = ("message", "app_home_opened")
+EVENTS = ("message", "app_home_opened", "link_shared")
 CHOICES = ("static_select", "radio_buttons", "overflow")
 REFUSED = {  # in the style of Slack's own words
     "operation_timeout": "This app is not responding. It did not answer within 3 seconds.",
@@ -189,15 +189,18 @@ class Gestures:
         return told
 
     async def write(self, who: Person, asked: JSON) -> JSON:
-        """A message by a person; in Slack's manner &, < and > are escaped first."""
+        """A message by a person; in Slack's manner &, < and > are escaped, and addresses marked."""
         text = str(asked.get("text") or "")
         for sign, name in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;")):
             text = text.replace(sign, name)
+        text = unfurls.marked(text)
         message = self.space.post({**asked, "text": text, "blocks": None}, author=who)
         channel = message["_channel"]
         event = public(message) | {"channel": channel, "event_ts": message["ts"]}
         event["channel_type"] = "im" if channel.startswith("D") else "channel"
         self._event(who, event)
+        if links := unfurls.shared(message, self.sender.events_url):
+            self._event(who, links)
         return {"ok": True, "ts": message["ts"]}
 
     async def open_home(self, who: Person) -> JSON:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qsl
 
+from sandbox.slack import unfurls
 from sandbox.slack.workspace import SlackError, Workspace, public, public_view
 from sandbox.slack.world import (
     APP_ID,
@@ -23,7 +24,7 @@ from sandbox.slack.world import (
 )
 
 # Arguments that are JSON inside a form field.
-NESTED = ("blocks", "attachments", "metadata", "view")
+NESTED = ("blocks", "attachments", "metadata", "view", "unfurls")
 FLAGS = ("reply_broadcast", "include_all_metadata", "inclusive", "unfurl_links", "unfurl_media")
 
 
@@ -232,6 +233,7 @@ METHODS: dict[str, Callable[[Workspace, JSON], JSON]] = {
     "chat.update": update,
     "chat.postEphemeral": post_ephemeral,
     "chat.getPermalink": get_permalink,
+    "chat.unfurl": unfurls.unfurl,
     "chat.delete": delete,
     "conversations.info": conversations_info,
     "conversations.history": conversations_history,

@@ -447,7 +447,7 @@ def test_every_named_page_is_listed_here() -> None:
     assert names == {
         "overview", "model", "version", "promotion", "promotion_facts", "rollback", "inbox",
         "timeline", "profile", "sandbox_sign_in", "restrict",
-        "freezes", "decide_many", "delegation",
+        "freezes", "decide_many", "delegation", "preferences",
         "policy", "policy_simulate", "change", "mark",
     }  # fmt: skip
 

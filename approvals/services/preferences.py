@@ -1,0 +1,58 @@
+"""How somebody wants to be told what concerns them; everybody sets their own."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.db import transaction
+from django.utils import timezone
+
+from approvals.models import Person, Preferences
+from approvals.selectors.preferences import preferences_of
+from approvals.services.history import record
+from approvals.services.refusal import Refused
+from approvals.states import MailWish
+
+
+@transaction.atomic
+def set_preferences(
+    *,
+    actor: Person,
+    via: str,
+    direct: bool | None = None,
+    reminders: bool | None = None,
+    mail: str | None = None,
+    now: datetime | None = None,
+) -> Preferences:
+    """Set how I am told; None leaves a wish as it is. One event, and only where something changed.
+
+    Raises Refused (``inactive``, ``machine``, ``bad_choice``).
+    """
+    if actor.is_machine:
+        raise Refused("machine", "You may not, because this is a machine account.")
+    if mail is not None and mail not in MailWish.values:
+        raise Refused("bad_choice", "Choose one of the ways to be told by mail.")
+    # One's own row is the lock: two doors at once must not make two rows, nor tell of one change twice.
+    me = Person.objects.select_for_update().get(pk=actor.pk)
+    if not me.is_active:
+        raise Refused("inactive", "You may not, because your account is not active.")
+    wishes = preferences_of(me)
+    changes = []
+    if direct is not None and direct != wishes.direct:
+        wishes.direct = direct
+        changes.append(f"direct messages {_switch(direct)}")
+    if reminders is not None and reminders != wishes.reminders:
+        wishes.reminders = reminders
+        changes.append(f"reminders {_switch(reminders)}")
+    if mail is not None and mail != wishes.mail:
+        wishes.mail = mail
+        changes.append(f"mail: {MailWish(mail).label.lower()}")
+    if changes:
+        wishes.save()
+        now = now or timezone.now()
+        record("preferences.changed", via=via, actor=actor, now=now, wishes=changes)
+    return wishes
+
+
+def _switch(on: bool) -> str:
+    return "on" if on else "off"
