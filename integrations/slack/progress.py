@@ -1,0 +1,66 @@
+"""How an approved promotion comes along, as lines: steps, the share of requests, questions that wait, the run."""
+
+from __future__ import annotations
+
+from approvals.models import Deployment, Promotion
+from approvals.rollouts import Strategy
+from approvals.selectors.decisions import registry_is_written
+from approvals.states import DeploymentStatus
+from approvals.web.progress import BAD, DONE, NOW, TODO, Step, steps_of
+from integrations.slack.outcomes import State
+from integrations.slack.text import inline, link, moment, quoted
+
+MARKS = {DONE: "✓", NOW: "▸", TODO: "○", BAD: "✗"}
+
+
+def rollout_bar(deployment: Deployment) -> str:
+    """``▰▰▰▰▰▱▱▱▱▱ 50 % (canary: 10 → 50 → 100 %)``, empty where everything goes at once."""
+    if not deployment.strategy:
+        return ""
+    filled = round(deployment.percent / 10)
+    plan = Strategy.from_data(deployment.strategy)
+    return (
+        f"{'▰' * filled}{'▱' * (10 - filled)} *{deployment.percent} %* of requests ({plan.words})"
+    )
+
+
+def progress_lines(promotion: Promotion, deployment: Deployment, state: State) -> list[str]:
+    """From the approval to the outcome; what waits for a person says so."""
+    lines = []
+    if deployment.asks_to_confirm:
+        lines.append(f":question: *Please confirm*: {inline(deployment.asks_to_confirm)}")
+    elif deployment.paused:
+        lines.append(
+            f":double_vertical_bar: *Somebody has to say how it goes on*\n{quoted(deployment.paused)}"
+        )
+    elif deployment.detail and not state.says_detail:
+        lines.append(quoted(deployment.detail))
+    if bar := rollout_bar(deployment):
+        lines.append(bar)
+    written = registry_is_written(promotion)
+    steps = steps_of(promotion, deployment, written)
+    lines.append("  ·  ".join(_step(each) for each in steps))
+    waits = deployment.status == DeploymentStatus.WAITING and not deployment.paused
+    if waits and deployment.waits_until and not deployment.aborting:
+        lines.append(f"The next step is decided {moment(deployment.waits_until)}.")
+    if deployment.run_url:
+        lines.append(link(deployment.run_url, "Open the workflow run on GitHub"))
+    return lines
+
+
+def _step(step: Step) -> str:
+    """``✓ Approved``, ``▸ Running (under way: Deploy the model, 3 of 5)``, ``○ Live (to do)``."""
+    name = inline(step.name, 60)
+    if step.state == DONE:
+        return f"{MARKS[DONE]} {name}"
+    return f"{MARKS[step.state]} {name} ({step.words}{_inner(step)})"
+
+
+def _inner(step: Step) -> str:
+    """The workflow's own step in hand."""
+    if step.state != NOW:
+        return ""
+    at = next((i for i, e in enumerate(step.inner) if e["status"] != "completed"), None)
+    if at is None:
+        return ""
+    return f": {inline(str(step.inner[at]['name']), 60)}, {at + 1} of {len(step.inner)}"
