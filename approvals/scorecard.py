@@ -98,9 +98,8 @@ def _verdict(row: MetricRow, gates: Sequence[Gate], seen: Observation) -> tuple[
         return BAD, "worse, but the gate allows it" if own else "worse"
     if passes:
         return GOOD, f"{' and '.join(passes)}, as required"
-    if seen.live_metrics is None:
-        return "", "nothing is live to compare it with"
-    return ("", "") if row.live != "–" else ("", "not known of the live version")
+    unknown = seen.live_metrics is not None and row.live == "–"
+    return "", "not known of the live version" if unknown else ""
 
 
 def _missed(gate: MetricLimit | AgainstLive, row: MetricRow, seen: Observation) -> str:

@@ -104,7 +104,7 @@ def render(promotion: Promotion, now: datetime | None = None) -> dict[str, Any]:
         section(_asks(promotion)),
         *score_blocks(promotion, policy),
         *sections(blocking_lines(promotion, policy, explained)),
-        *sections(requirement_lines(explained) or [nobody(explained)]),
+        *sections(requirement_lines(explained) or [nobody(promotion, explained)]),
         *_notes(promotion, explained, now),
         *_beside_the_buttons(promotion, explained),
         {
@@ -158,7 +158,8 @@ def _standing(
         lines = [f"{state.mark} *{words}"]
     else:
         lines = [f"{state.mark} *{words}*{state.more}"]
-    if promotion.decision_reason and promotion.overridden_by_id is None:
+    said = promotion.overridden_by_id is not None or newer is not None
+    if promotion.decision_reason and not said:
         lines.append(quoted(promotion.decision_reason))
     if deployment is not None:
         lines += progress_lines(promotion, deployment, state)

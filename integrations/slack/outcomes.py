@@ -9,7 +9,7 @@ from approvals.explain import Explanation
 from approvals.models import Deployment, Promotion
 from approvals.services.queueing import ahead_of
 from approvals.states import DeploymentStatus, PromotionStatus, StepOutcome, Verdict
-from integrations.slack.text import moment
+from integrations.slack.text import moment, quoted
 
 GREEN, RED, AMBER, BLUE, GREY = "#2eb67d", "#e01e5a", "#ecb22e", "#1d9bd1", "#8d8d8d"
 
@@ -102,7 +102,8 @@ def _delivered(promotion: Promotion, deployment: Deployment, state: State, now: 
     if step is not None and step.goes_back and step.outcome == StepOutcome.SUCCEEDED:
         # Not a bare failure: what people use is in order again, by the way that was planned for it.
         serves = f"{former} serves everybody again" if former else "nothing is served"
-        return State(AMBER, BACK, f"Went back: {serves}")
+        because = f"\n{quoted(deployment.aborting)}" if deployment.aborting else ""
+        return State(AMBER, BACK, f"Went back: {serves}", more=because, says_detail=True)
     if not deployment.has_begun:
         return _never_begun(promotion, deployment, state)
     return state
@@ -124,8 +125,8 @@ def _queued(promotion: Promotion, deployment: Deployment, state: State, now: dat
     first = before[0]
     rest = f" and {len(before) - 1} more" if len(before) > 1 else ""
     words = (
-        f"Approved, number {len(before) + 1} in the queue: promotion {first.promotion_id} "
-        f"(v{first.version.number}){rest} goes first"
+        f"Approved, number {len(before) + 1} in line, after promotion {first.promotion_id} "
+        f"(v{first.version.number}){rest}"
     )
     return replace(state, words=words)
 

@@ -13,7 +13,7 @@ from approvals.scorecard import BAD, OPEN, Score, scores
 from approvals.services.cases import NOT_A_POLICY
 from approvals.services.freezes import freeze_ahead
 from approvals.services.restrictions import restrictions_of
-from approvals.states import RestrictionKind
+from approvals.states import PromotionStatus, RestrictionKind
 from integrations.models import SlackIdentity, SlackStanding
 from integrations.slack.blocks import Block, context, section
 from integrations.slack.text import SECTION, inline, moment, mrkdwn, names
@@ -59,7 +59,7 @@ def score_line(score: Score, *, alone: bool) -> str:
     row = score.row
     values = row.candidate if alone else f"{row.live} → {row.candidate}"
     change = f" ({row.change})" if row.change else ""
-    verdict = f"  {score.mark} {inline(score.words, 120)}".rstrip() if score.words else ""
+    verdict = "  " + f"{score.mark} {inline(score.words, 120)}".strip() if score.words else ""
     return f"*{inline(row.name, 60)}*  {values}{change}{verdict}"
 
 
@@ -129,11 +129,13 @@ def requirement_lines(explained: Explanation) -> list[str]:
     return lines
 
 
-def nobody(explained: Explanation) -> str:
+def nobody(promotion: Promotion, explained: Explanation) -> str:
     """What stands where nobody is asked to approve."""
-    return (
-        "Nobody has to approve this." if explained.terms.automatic else "Nobody can approve this."
-    )
+    if not explained.terms.automatic:
+        return "Nobody can approve this."
+    if promotion.status == PromotionStatus.APPROVED and promotion.overridden_by_id is None:
+        return ":robot_face: Approved by policy alone: nobody was asked."
+    return "Nobody has to approve this."
 
 
 def blocking_lines(
@@ -161,9 +163,10 @@ def blocking_lines(
 
 def note_lines(promotion: Promotion, explained: Explanation, now: datetime) -> list[str]:
     """What else to know: why more is asked, a schedule, a hold, a freeze that is coming."""
-    # Who broke the glass stands at the top.
-    glass = f"{promotion.overridden_by} broke the glass: "
-    lines = [inline(each, 500) for each in explained.notes if not each.startswith(glass)]
+    said = [f"{promotion.overridden_by} broke the glass: "]  # stands at the top
+    if not promotion.is_pending:
+        said.append("It goes out step by step, ")  # the bar shows it
+    lines = [inline(each, 500) for each in explained.notes if not each.startswith(tuple(said))]
     if not promotion.is_pending:
         return lines
     if not explained.terms.automatic:

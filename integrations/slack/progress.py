@@ -33,12 +33,14 @@ def progress_lines(promotion: Promotion, deployment: Deployment, state: State) -
         lines.append(
             f":double_vertical_bar: *Somebody has to say how it goes on*\n{quoted(deployment.paused)}"
         )
-    elif deployment.detail and not state.says_detail:
+    elif deployment.detail and not state.says_detail and not _is_old(deployment):
         lines.append(quoted(deployment.detail))
-    if bar := rollout_bar(deployment):
+    bar = rollout_bar(deployment)
+    if bar and (deployment.is_open or deployment.percent):
         lines.append(bar)
-    written = registry_is_written(promotion)
-    steps = steps_of(promotion, deployment, written)
+    steps = steps_of(promotion, deployment, registry_is_written(promotion))
+    if not deployment.is_open and deployment.status != DeploymentStatus.SUCCEEDED:
+        steps = [each for each in steps if each.state != TODO]  # nothing of it comes any more
     lines.append("  ·  ".join(_step(each) for each in steps))
     waits = deployment.status == DeploymentStatus.WAITING and not deployment.paused
     if waits and deployment.waits_until and not deployment.aborting:
@@ -46,6 +48,14 @@ def progress_lines(promotion: Promotion, deployment: Deployment, state: State) -
     if deployment.run_url:
         lines.append(link(deployment.run_url, "Open the workflow run on GitHub"))
     return lines
+
+
+def _is_old(deployment: Deployment) -> bool:
+    """It says what the rest of the message says afresh: what a queued one waited for when it was last tried, how
+    much of the requests it has."""
+    if deployment.status == DeploymentStatus.QUEUED:
+        return deployment.detail.startswith("Waiting")
+    return deployment.is_open and f" serves {deployment.percent} % in " in deployment.detail
 
 
 def _step(step: Step) -> str:
