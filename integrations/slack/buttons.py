@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from approvals.explain import Explanation
 from approvals.models import Deployment, Promotion
 from approvals.services.interventions import stuck_on_the_way_back
 from approvals.services.rollouts import why_not_abort, why_not_advance, why_not_pause
@@ -12,9 +13,9 @@ from integrations.slack.blocks import Block, button, confirm
 
 
 def buttons_of(
-    promotion: Promotion, deployment: Deployment | None, *, blocked: bool
+    promotion: Promotion, deployment: Deployment | None, explained: Explanation
 ) -> list[Block]:
-    """At most five. ``blocked``: nobody can approve at this moment.
+    """At most five, and none for what nobody can do.
 
     Approve stays while it is blocked: much of what blocks ends by itself (a freeze, a run, a soak), and no event
     would tell the message. It only does not invite any more, and the words above say why; a press meanwhile is
@@ -24,11 +25,11 @@ def buttons_of(
     details = button("Details", "details", value)
     if deployment is not None:
         return [*_steering(promotion, deployment, value), details]
-    if not promotion.is_pending or not promotion.seal:
+    if not promotion.is_pending or not promotion.seal or explained.terms.automatic:
         return [details]
     asks = _asks(promotion, "Approve?", f"Approve {_what(promotion)}?", "Approve")
     return [
-        button("Approve", "approve", value, "" if blocked else "primary", asks),
+        button("Approve", "approve", value, "" if explained.blockers else "primary", asks),
         button("Reject", "reject", value, "danger"),
         details,
     ]

@@ -110,7 +110,7 @@ def render(promotion: Promotion, now: datetime | None = None) -> dict[str, Any]:
         {
             "type": "actions",
             "block_id": f"promotion-{promotion.pk}",
-            "elements": buttons_of(promotion, deployment, blocked=bool(explained.blockers)),
+            "elements": buttons_of(promotion, deployment, explained),
         },
     ]
     text = _in_one_line(promotion, explained, state)
@@ -126,12 +126,15 @@ def _in_one_line(promotion: Promotion, explained: Explanation, state: State) -> 
             f"{row.missing} of {inline(row.teams, 60)}" for row in explained.rows if row.missing
         ]
         said.append(f"Missing: {', '.join(rows[:4])}{' …' if len(rows) > 4 else ''}")
-    if explained.blockers:
+    if explained.blockers and (promotion.seal or promotion.problem):
         said.append("Blocked now")
-    why = promotion.override_reason or promotion.decision_reason or promotion.reason
-    told = promotion.status != PromotionStatus.PENDING and why != promotion.reason
-    who = "" if told else f"{inline(str(promotion.requester), 60)} asks: "
-    return f"{'. '.join(said)}. {who}{inline(why, 150)}"
+    who, why = promotion.requester, promotion.reason
+    asks = " asks"
+    if promotion.overridden_by is not None:
+        who, why, asks = promotion.overridden_by, promotion.override_reason, ""
+    elif promotion.status in {PromotionStatus.REJECTED, PromotionStatus.CANCELLED}:
+        return f"{'. '.join(said)}: {inline(promotion.decision_reason or 'no reason given', 150)}"
+    return f"{'. '.join(said)}. {inline(str(who), 60)}{asks}: {inline(why, 150)}"
 
 
 def _glass(promotion: Promotion) -> list[Block]:
@@ -158,8 +161,8 @@ def _standing(
         lines = [f"{state.mark} *{words}"]
     else:
         lines = [f"{state.mark} *{words}*{state.more}"]
-    said = promotion.overridden_by_id is not None or newer is not None
-    if promotion.decision_reason and not said:
+    by_people = {PromotionStatus.REJECTED, PromotionStatus.CANCELLED}
+    if promotion.decision_reason and promotion.status in by_people:
         lines.append(quoted(promotion.decision_reason))
     if deployment is not None:
         lines += progress_lines(promotion, deployment, state)
@@ -207,7 +210,12 @@ def _beside_the_buttons(promotion: Promotion, explained: Explanation) -> list[Bl
     elif explained.blockers:
         count = len(explained.blockers)
         by = "what is named above" if count == 1 else f"the {count} things named above"
-        lines.append(f":no_entry: *Approving is blocked now* by {by}; rejecting is not.")
+        free = (
+            "it is approved by itself once nothing is"
+            if explained.terms.automatic
+            else "rejecting is not"
+        )
+        lines.append(f":no_entry: *Approving is blocked now* by {by}; {free}.")
     return [section("\n".join(lines))]
 
 

@@ -92,7 +92,7 @@ def _delivered(promotion: Promotion, deployment: Deployment, state: State, now: 
             words = (
                 "Going back failed: a person must look"
                 if deployment.aborting
-                else f"Approved, paused at {deployment.percent} %"
+                else f"Paused at {deployment.percent} %: somebody has to say how it goes on"
             )
             return State(AMBER, ":double_vertical_bar:", words)
         return State(AMBER, BACK, f"Going back {to}") if deployment.aborting else state
@@ -135,11 +135,12 @@ def _live(promotion: Promotion, deployment: Deployment, state: State) -> State:
     target = promotion.target
     if target.live_deployment_id != deployment.pk:
         now_live = f"v{target.live_version.number}" if target.live_version else "another version"
-        return State(GREY, ":white_circle:", f"Was live; {now_live} is live now")
+        words = f"Was live; {now_live} is live now"
+        return State(GREY, ":white_circle:", words, says_detail=True)
     since = f" since {moment(target.live_since)}" if target.live_since else ""
     adopted = ": adopted, nothing was fired" if promotion.retroactive else ""
     words = f"Live in {target.environment.name}{adopted}"
-    return replace(state, words=words, more=since, says_detail=promotion.retroactive)
+    return replace(state, words=words, more=since, says_detail=True)
 
 
 def _never_begun(promotion: Promotion, deployment: Deployment, state: State) -> State:
@@ -148,7 +149,9 @@ def _never_begun(promotion: Promotion, deployment: Deployment, state: State) -> 
     if deployment.status == D.FAILED:
         return State(RED, ":octagonal_sign:", "Stopped: nothing was started")
     if deployment.detail.startswith("Called off:"):
-        return State(AMBER, ":no_entry_sign:", "Called off before it was started")
+        because = f"\n{quoted(deployment.detail.removeprefix('Called off:').strip())}"
+        words = "Called off before it was started"
+        return State(AMBER, ":no_entry_sign:", words, because, says_detail=True)
     if lapsed and ended and lapsed <= ended:
         words = "Lapsed: the approval was not used in time; ask again"
         return State(AMBER, ":hourglass:", words, says_detail=True)

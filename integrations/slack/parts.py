@@ -8,6 +8,7 @@ from datetime import datetime
 from approvals.compare import BETTER, SAME, WORSE, MetricRow, compare_metrics
 from approvals.explain import GATE_WORDS, Explanation
 from approvals.models import Person, Promotion
+from approvals.policies import NOT_SEALED
 from approvals.rules import Policy
 from approvals.scorecard import BAD, OPEN, Score, scores
 from approvals.services.cases import NOT_A_POLICY
@@ -147,7 +148,9 @@ def blocking_lines(
     count = len(policy.gates_for(rollback=promotion.is_rollback)) if policy else 0
     first = len(explained.gates) - count
     closures, gates = explained.gates[:first], explained.gates[first:]
-    lines = [f":warning: *Blocked*: {inline(each)}" for each in explained.problems]
+    # That there is no seal yet stands beside the buttons.
+    problems = [each for each in explained.problems if promotion.seal or each != NOT_SEALED]
+    lines = [f":warning: *Blocked*: {inline(each)}" for each in problems]
     lines += [
         f":no_entry: *Closed*: {inline(each.sentence)}" for each in closures if not each.passed
     ]
@@ -163,9 +166,10 @@ def blocking_lines(
 
 def note_lines(promotion: Promotion, explained: Explanation, now: datetime) -> list[str]:
     """What else to know: why more is asked, a schedule, a hold, a freeze that is coming."""
-    said = [f"{promotion.overridden_by} broke the glass: "]  # stands at the top
+    # What stands elsewhere: at the top, as the reason, as the bar.
+    said = [f"{promotion.overridden_by} broke the glass: ", "Nobody was asked: "]
     if not promotion.is_pending:
-        said.append("It goes out step by step, ")  # the bar shows it
+        said.append("It goes out step by step, ")
     lines = [inline(each, 500) for each in explained.notes if not each.startswith(tuple(said))]
     if not promotion.is_pending:
         return lines

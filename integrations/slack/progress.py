@@ -27,21 +27,17 @@ def rollout_bar(deployment: Deployment) -> str:
 def progress_lines(promotion: Promotion, deployment: Deployment, state: State) -> list[str]:
     """From the approval to the outcome; what waits for a person says so."""
     lines = []
-    if deployment.asks_to_confirm:
-        lines.append(f":question: *Please confirm*: {inline(deployment.asks_to_confirm)}")
-    elif deployment.paused:
-        lines.append(
-            f":double_vertical_bar: *Somebody has to say how it goes on*\n{quoted(deployment.paused)}"
-        )
-    elif deployment.detail and not state.says_detail and not _is_old(deployment):
-        lines.append(quoted(deployment.detail))
+    why = deployment.asks_to_confirm or deployment.paused
+    why = why or (deployment.aborting if deployment.is_open else "")
+    if not why and not state.says_detail and not _is_old(deployment):
+        why = deployment.detail
+    if why:
+        lines.append(quoted(why))
     bar = rollout_bar(deployment)
     if bar and (deployment.is_open or deployment.percent):
         lines.append(bar)
-    steps = steps_of(promotion, deployment, registry_is_written(promotion))
-    if not deployment.is_open and deployment.status != DeploymentStatus.SUCCEEDED:
-        steps = [each for each in steps if each.state != TODO]  # nothing of it comes any more
-    lines.append("  ·  ".join(_step(each) for each in steps))
+    if steps := _steps(promotion, deployment):
+        lines.append("  ·  ".join(steps))
     waits = deployment.status == DeploymentStatus.WAITING and not deployment.paused
     if waits and deployment.waits_until and not deployment.aborting:
         lines.append(f"The next step is decided {moment(deployment.waits_until)}.")
@@ -58,11 +54,25 @@ def _is_old(deployment: Deployment) -> bool:
     return deployment.is_open and f" serves {deployment.percent} % in " in deployment.detail
 
 
-def _step(step: Step) -> str:
-    """``✓ Approved``, ``▸ Running (under way: Deploy the model, 3 of 5)``, ``○ Live (to do)``."""
+def _steps(promotion: Promotion, deployment: Deployment) -> list[str]:
+    """``✓ Approved``, ``▸ Running (under way: Deploy the model, 3 of 5)``, ``○ Live (to do)``; no steps where
+    none was ever begun and none comes any more."""
+    succeeded = deployment.status == DeploymentStatus.SUCCEEDED
+    if not deployment.is_open and not succeeded and not deployment.has_begun:
+        return []
+    steps = steps_of(promotion, deployment, registry_is_written(promotion))
+    if deployment.aborting or not (deployment.is_open or succeeded):
+        steps = [each for each in steps if each.state != TODO]  # nothing of it comes any more
+    unsure = deployment.status == DeploymentStatus.UNCONFIRMED
+    return [_step(each, unsure=unsure) for each in steps]
+
+
+def _step(step: Step, *, unsure: bool) -> str:
     name = inline(step.name, 60)
     if step.state == DONE:
         return f"{MARKS[DONE]} {name}"
+    if step.state == BAD and unsure:
+        return f"? {name} (nobody knows)"
     return f"{MARKS[step.state]} {name} ({step.words}{_inner(step)})"
 
 

@@ -18,13 +18,14 @@ from approvals.models import (
     OutOfBandChange,
     Person,
     Promotion,
+    Restriction,
     Team,
     WorkflowRun,
 )
 from approvals.models.outbox import EffectKind
 from approvals.rollouts import PlanStep
 from approvals.services.registry import ModelFacts
-from approvals.states import Via
+from approvals.states import RestrictionKind, Via
 from integrations.models import SlackIdentity
 from tests.approvals.signal_world import rule, rules, send
 from tests.world import World
@@ -127,6 +128,20 @@ def pending_freeze_ahead(world: World) -> Promotion:
         reason="Year-end close.",
         begins_at=now + timedelta(hours=20),
         ends_at=now + timedelta(days=9),
+    )
+    return promotion
+
+
+@scene
+def pending_on_hold(world: World) -> Promotion:
+    """After a rollback: automation waits, people may go on."""
+    promotion = asked(world)
+    Restriction.objects.create(
+        kind=RestrictionKind.HOLD,
+        target=promotion.target,
+        reason="Rolled back to fraud-detector v1.",
+        placed_by=world.person("dave"),
+        placed_at=timezone.now(),
     )
     return promotion
 
