@@ -48,6 +48,8 @@ __all__ = [
     "title_of",
 ]
 
+SHORT = 400  # of a reason: the rest is under Details, and what follows stays on the screen
+
 
 def address(path: str) -> str:
     """A page's full address."""
@@ -186,7 +188,7 @@ def _asks(promotion: Promotion) -> str:
     url = address(promotion.get_absolute_url())
     return (
         f"*{inline(str(promotion.requester), 80)}* asks: "
-        f"{link(url, title_of(promotion))}{replaces}\n{quoted(promotion.reason)}"
+        f"{link(url, title_of(promotion))}{replaces}\n{quoted(promotion.reason, SHORT)}"
     )
 
 

@@ -56,12 +56,13 @@ def sections(lines: Sequence[str], most: int = MOST_SECTIONS) -> list[Block]:
 
 
 def score_line(score: Score, *, alone: bool) -> str:
-    """``*accuracy*  0.91 → 0.95 (+0.04)  ✓ better``; ``alone``: nothing is live beside it."""
+    """``*accuracy*  ✓ better: 0.91 → 0.95 (+0.04)``; ``alone``: nothing is live beside it. The verdict goes first,
+    so that no narrow screen parts its sign from its words."""
     row = score.row
     values = row.candidate if alone else f"{row.live} → {row.candidate}"
     change = f" ({row.change})" if row.change else ""
-    verdict = "  " + f"{score.mark} {inline(score.words, 120)}".strip() if score.words else ""
-    return f"*{inline(row.name, 60)}*  {values}{change}{verdict}"
+    verdict = f"  {f'{score.mark} {inline(score.words, 120)}'.strip()}" if score.words else ""
+    return f"*{inline(row.name, 60)}*{verdict}: {values}{change}"
 
 
 def score_blocks(promotion: Promotion, policy: Policy | None) -> list[Block]:

@@ -36,8 +36,7 @@ def progress_lines(promotion: Promotion, deployment: Deployment, state: State) -
     bar = rollout_bar(deployment)
     if bar and (deployment.is_open or deployment.percent):
         lines.append(bar)
-    if steps := _steps(promotion, deployment):
-        lines.append("  ·  ".join(steps))
+    lines += _steps(promotion, deployment)
     waits = deployment.status == DeploymentStatus.WAITING and not deployment.paused
     if waits and deployment.waits_until and not deployment.aborting:
         lines.append(f"The next step is decided {moment(deployment.waits_until)}.")
@@ -55,16 +54,20 @@ def _is_old(deployment: Deployment) -> bool:
 
 
 def _steps(promotion: Promotion, deployment: Deployment) -> list[str]:
-    """``✓ Approved``, ``▸ Running (under way: Deploy the model, 3 of 5)``, ``○ Live (to do)``; no steps where
-    none was ever begun and none comes any more."""
+    """``✓ Approved  ▸ Running (under way: Deploy the model, 3 of 5)``, then ``○ To come: Live``; nothing where no
+    step was ever begun and none comes any more."""
     succeeded = deployment.status == DeploymentStatus.SUCCEEDED
     if not deployment.is_open and not succeeded and not deployment.has_begun:
         return []
     steps = steps_of(promotion, deployment, registry_is_written(promotion))
-    if deployment.aborting or not (deployment.is_open or succeeded):
-        steps = [each for each in steps if each.state != TODO]  # nothing of it comes any more
     unsure = deployment.status == DeploymentStatus.UNCONFIRMED
-    return [_step(each, unsure=unsure) for each in steps]
+    begun = [_step(each, unsure=unsure) for each in steps if each.state != TODO]
+    lines = ["  ".join(begun)]
+    to_come = [inline(each.name, 60) for each in steps if each.state == TODO]
+    # Going back, and once it ended badly, nothing of it comes any more.
+    if to_come and not deployment.aborting and (deployment.is_open or succeeded):
+        lines.append(f"{MARKS[TODO]} To come: {', '.join(to_come)}")
+    return lines
 
 
 def _step(step: Step, *, unsure: bool) -> str:
