@@ -107,8 +107,8 @@ def _missed(gate: MetricLimit | AgainstLive, row: MetricRow, seen: Observation) 
         unit = " %" if gate.relative else ""
         return f"worse by {row.change.lstrip('+−')}; at most {gate.by}{unit} is allowed"
     value, low = number(seen.metrics.get(gate.metric)), number(gate.at_least or None)
-    if value is not None and low is not None and value < low:
-        # All its digits where rounding would make it seem to reach the limit.
-        exact = f" ({value})" if shown(value) == shown(low) else ""
-        return f"below the required {gate.at_least}{exact}"
-    return f"above the allowed {gate.at_most}"
+    below = value is not None and low is not None and value < low
+    limit = gate.at_least if below else gate.at_most
+    # All its digits where rounding would make it seem to reach the limit.
+    exact = f" ({value})" if number(shown(value)) == number(limit) else ""
+    return f"{'below the required' if below else 'above the allowed'} {limit}{exact}"
