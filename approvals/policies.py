@@ -27,6 +27,9 @@ def texts(value: Any) -> tuple[str, ...]:
     return tuple(value)
 
 
+NOT_SEALED = "The facts are not sealed yet."
+
+
 @dataclass(frozen=True)
 class Requirement:
     """``count`` different members of any of ``teams`` must approve."""
@@ -187,7 +190,7 @@ def decide(case: Case) -> Decision:
     )
     blockers = list(case.blockers)
     if not case.seal:
-        blockers.append("The facts are not sealed yet.")
+        blockers.append(NOT_SEALED)
     if not case.requirements and not case.automatic:
         blockers.append("No approver is required by the policy, which is not allowed.")
     if rejected_by:

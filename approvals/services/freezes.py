@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from django.db import transaction
 from django.utils import timezone
 
-from approvals.calendar import Span, Window, closed_until, in_zone, next_open
+from approvals.calendar import Span, Window, closed_until, in_zone, next_open, next_span
 from approvals.models import Environment, Freeze, Person, Promotion, Target
 from approvals.models.outbox import EffectKind
 from approvals.services.cases import NOT_A_POLICY
@@ -57,6 +57,18 @@ def opens_at(target: Target, moment: datetime) -> datetime | None:
         return next_open(windows_of(target), spans_of(target.environment, moment), moment)
     except NOT_A_POLICY:
         return None
+
+
+def freeze_ahead(target: Target, moment: datetime, before: datetime) -> Span | None:
+    """The first freeze that begins after ``moment`` and before ``before``; None where there is none, or where the
+    freezes cannot be read: then :func:`frozen_at` says so."""
+    try:
+        recurring = [next_span(each, moment) for each in windows_of(target)]
+    except NOT_A_POLICY:
+        return None
+    placed = [each for each in spans_of(target.environment, moment) if each.begins > moment]
+    coming = [each for each in (*recurring, *placed) if each and each.begins < before]
+    return min(coming, key=lambda each: each.begins, default=None)
 
 
 @transaction.atomic

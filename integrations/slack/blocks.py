@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from integrations.slack.text import mrkdwn
+from integrations.slack.text import bare, mrkdwn
 
 Block = dict[str, Any]
 View = dict[str, Any]
@@ -14,6 +14,7 @@ DIVIDER: Block = {"type": "divider"}
 
 def plain(text: str, limit: int = 75) -> dict[str, str]:
     """A text object without any marks, cut to what its place takes."""
+    text = bare(text)
     return {"type": "plain_text", "text": text if len(text) <= limit else text[: limit - 1] + "…"}
 
 
@@ -48,6 +49,16 @@ def button(
     if confirm:
         made["confirm"] = confirm
     return made
+
+
+def confirm(title: str, text: str, yes: str) -> Block:
+    """The dialog that asks once more after a press on a button."""
+    return {
+        "title": plain(title, 100),
+        "text": plain(text, 300),
+        "confirm": plain(yes, 30),
+        "deny": plain("Not now", 30),
+    }
 
 
 def reason_input(label: str, *, optional: bool = False) -> Block:

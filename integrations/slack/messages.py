@@ -1,117 +1,59 @@
-"""The one message of a promotion, rendered from the database alone."""
+"""The one message of a promotion, rendered from the database alone.
+
+Everything that a decision hangs on stands in the message's own blocks. The attachment below has small print
+and the coloured bar: Slack documents that its clients may fold an attachment's content away behind "Show more".
+"""
 
 from __future__ import annotations
 
+from copy import copy
+from datetime import datetime
 from typing import Any
 
 from django.conf import settings
+from django.db.models import prefetch_related_objects
+from django.utils import timezone
 
-from approvals.compare import BETTER, SAME, WORSE, MetricRow, compare_metrics
-from approvals.explain import GATE_WORDS, Explanation, explain
-from approvals.models import Deployment, Person, Promotion
-from approvals.rollouts import Strategy
+from approvals.explain import Explanation, explain
+from approvals.models import Deployment, Promotion
+from approvals.services.cases import counting_reviews, is_prefetched
+from approvals.services.conditions import waits_for_time
 from approvals.states import DeploymentStatus, PromotionStatus
-from integrations.models import SlackIdentity
-from integrations.slack.blocks import Block, button, context, header, section
-from integrations.slack.text import inert, link, moment, mrkdwn, names, quoted
+from integrations.slack.blocks import Block, context, header, section
+from integrations.slack.buttons import buttons_of
+from integrations.slack.outcomes import STATES, State, state_of
+from integrations.slack.parts import (
+    MOST_METRICS,
+    blocking_lines,
+    metric_blocks,
+    nobody,
+    note_lines,
+    policy_of,
+    requirement_lines,
+    score_blocks,
+    sections,
+    slack_ids,
+)
+from integrations.slack.progress import progress_lines, rollout_bar
+from integrations.slack.text import bare, inline, link, moment, quoted
 
-GREEN, RED, AMBER, BLUE, GREY = "#2eb67d", "#e01e5a", "#ecb22e", "#1d9bd1", "#8d8d8d"
-MARKS = {BETTER: ":large_green_circle: better", WORSE: ":red_circle: worse", SAME: "same"}
-MOST_METRICS = 8
+__all__ = [
+    "MOST_METRICS",
+    "STATES",
+    "address",
+    "metric_blocks",
+    "render",
+    "rollout_bar",
+    "slack_ids",
+    "title_of",
+]
 
-P, D = PromotionStatus, DeploymentStatus
-
-# (promotion status, deployment status or None) → colour of the bar, mark, words.
-STATES: dict[tuple[str, str | None], tuple[str, str, str]] = {
-    (P.PENDING, None): (BLUE, ":hourglass_flowing_sand:", "Waiting for approval"),
-    (P.REJECTED, None): (RED, ":no_entry:", "Rejected"),
-    (P.CANCELLED, None): (AMBER, ":no_entry_sign:", "Cancelled"),
-    (P.EXPIRED, None): (AMBER, ":hourglass:", "Expired: nobody settled it in time"),
-    (P.SUPERSEDED, None): (AMBER, ":no_entry_sign:", "Superseded by a newer request"),
-    (P.APPROVED, D.QUEUED): (BLUE, ":white_check_mark:", "Approved, waiting to be deployed"),
-    (P.APPROVED, D.DISPATCHING): (BLUE, ":rocket:", "Approved, the workflow is being started"),
-    (P.APPROVED, D.RUNNING): (BLUE, ":rocket:", "Approved, the workflow is running"),
-    (P.APPROVED, D.WAITING): (BLUE, ":bar_chart:", "Approved, rolling out step by step"),
-    (P.APPROVED, D.SUCCEEDED): (GREEN, ":large_green_circle:", "Live"),
-    (P.APPROVED, D.FAILED): (RED, ":x:", "The deployment failed"),
-    (P.APPROVED, D.CANCELLED): (AMBER, ":no_entry_sign:", "The deployment was cancelled"),
-    (P.APPROVED, D.UNCONFIRMED): (AMBER, ":warning:", "Unconfirmed: a person must look"),
-}
+SHORT = 400  # of a reason: the rest is under Details, and what follows stays on the screen
 
 
 def address(path: str) -> str:
     """A page's full address."""
     return f"{settings.BASE_URL}{path}"
-
-
-def slack_ids(people: list[Person]) -> dict[int, str]:
-    """Person id → Slack user id, of those who are linked."""
-    return dict(SlackIdentity.objects.filter(person__in=people).values_list("person_id", "user_id"))
-
-
-def metric_line(row: MetricRow) -> str:
-    """``*accuracy*`` over ``0.91 → 0.95 (+0.04, better)``."""
-    mark = MARKS.get(row.verdict, "")
-    change = f" ({row.change})" if row.change else ""
-    return f"*{inert(row.name, 80)}*\n{row.live} → {row.candidate}{change} {mark}".strip()
-
-
-def metric_blocks(promotion: Promotion, most: int = MOST_METRICS) -> list[Block]:
-    """The candidate beside what is live, from the sealed facts where there are any."""
-    candidate = promotion.facts.get("metrics") or promotion.version.metrics
-    live = promotion.replaces.metrics if promotion.replaces else {}
-    rows = compare_metrics(candidate, live, promotion.target.model.metrics)
-    if not rows:
-        return [context("The run logged no metrics.")]
-    fields = [mrkdwn(metric_line(row), 2000) for row in rows[:most]]
-    blocks: list[Block] = [{"type": "section", "fields": fields}]
-    if len(rows) > most:
-        blocks.append(context(f"and {len(rows) - most} more metrics under Details"))
-    return blocks
-
-
-def requirement_lines(explained: Explanation) -> str:
-    """Who has approved and who is missing, by team, mentioning those who can still act."""
-    ids = slack_ids([able.person for row in explained.rows for able in row.could])
-    lines = []
-    for row in explained.rows:
-        approved = names([inert(str(able), 120) for able in row.approved])
-        if not row.missing:
-            lines.append(f":white_check_mark: *{inert(row.teams, 100)}*: approved by {approved}")
-            continue
-        have = f"{approved} approved; " if approved else ""
-        if row.settled:
-            lines.append(f":white_circle: *{inert(row.teams, 100)}*: {have}{row.missing} missing")
-            continue
-        could = [
-            (f"<@{ids[able.person.pk]}>" if able.person.pk in ids else inert(str(able.person), 80))
-            + (f" for {inert(str(able.on_behalf_of), 80)}" if able.on_behalf_of else "")
-            for able in row.could
-        ]
-        who = f": {names(could, 'or')}" if could else ": nobody is left who could"
-        lines.append(
-            f":white_circle: *{inert(row.teams, 100)}*: {have}{row.missing} more needed{who}"
-        )
-    return "\n".join(lines)
-
-
-def nobody(explained: Explanation) -> str:
-    """What stands where nobody is asked to approve."""
-    return (
-        "Nobody has to approve this." if explained.terms.automatic else "Nobody can approve this."
-    )
-
-
-GATE_MARKS = {"pass": ":white_check_mark:", "fail": ":x:", "unknown": ":grey_question:"}
-
-
-def gate_lines(explained: Explanation) -> str:
-    """One line a gate, with a word beside the mark; those that block first, so that no cut hides them."""
-    gates = sorted(explained.gates, key=lambda gate: gate.passed)
-    return "\n".join(
-        f"{GATE_MARKS[gate.verdict]} {GATE_WORDS[gate.verdict]}: {inert(gate.sentence, 300)}"
-        for gate in gates
-    )
 
 
 def title_of(promotion: Promotion) -> str:
@@ -124,103 +66,168 @@ def title_of(promotion: Promotion) -> str:
     return f"Promote {promotion.version} to {target.environment.name}"
 
 
-def _state(promotion: Promotion, deployment: Deployment | None) -> tuple[str, str, str]:
-    """Colour, mark and words; what was live and was replaced since says so."""
-    state = STATES[(promotion.status, deployment.status if deployment else None)]
-    if deployment is None or deployment.status != D.SUCCEEDED:
-        return state
-    target = promotion.target
-    if target.live_deployment_id == deployment.pk:
-        return state
-    now = f"v{target.live_version.number}" if target.live_version else "another version"
-    return GREY, ":white_circle:", f"Was live; {now} is live now"
+def kind_of(promotion: Promotion) -> str:
+    """What it is, in a word or two: Promotion, Rollback, Adoption (retroactive)."""
+    kind = "Rollback" if promotion.is_rollback else "Promotion"
+    if promotion.retroactive:
+        kind = "Adoption (retroactive)"
+    elif promotion.rolls_back_id is not None:
+        kind = "Rollback by itself"
+    return f"Break-glass {kind.lower()}" if promotion.overridden_by_id is not None else kind
 
 
-def render(promotion: Promotion) -> dict[str, Any]:
+def headline(promotion: Promotion) -> str:
+    """``fraud-detector v1 → v2 · production · Promotion``; a very long name is cut, nothing behind it."""
+    version, former = promotion.version, promotion.replaces
+    change = f"v{version.number}"
+    if former is not None and former.pk != version.pk:
+        change = f"v{former.number} → {change}"
+    rest = f" {change} · {promotion.target.environment.name} · {kind_of(promotion)}"
+    siren = "🚨 " if promotion.overridden_by_id is not None else ""
+    name = bare(promotion.target.model.name)
+    room = 150 - len(siren) - len(rest)
+    return f"{siren}{name if len(name) <= room else name[: max(room - 1, 1)] + '…'}{rest}"
+
+
+def render(promotion: Promotion, now: datetime | None = None) -> dict[str, Any]:
     """The arguments of chat.postMessage or chat.update: text, blocks, attachments."""
+    now = now or timezone.now()
+    if not is_prefetched(promotion, "reviews"):
+        promotion = copy(promotion)  # the caller's goes on reading its reviews afresh
+        prefetch_related_objects([promotion], counting_reviews())
     deployment: Deployment | None = getattr(promotion, "deployment", None)
-    colour, mark, words = _state(promotion, deployment)
+    explained = explain(promotion, now=now)
+    state = state_of(promotion, deployment, explained, now)
+    policy = policy_of(promotion)
+    blocks = [
+        header(headline(promotion)),
+        *_glass(promotion),
+        *_standing(promotion, deployment, state, now),
+        section(_asks(promotion)),
+        *score_blocks(promotion, policy),
+        *sections(blocking_lines(promotion, policy, explained)),
+        *sections(requirement_lines(explained) or [nobody(promotion, explained)]),
+        *_notes(promotion, explained, now),
+        *_beside_the_buttons(promotion, explained),
+        {
+            "type": "actions",
+            "block_id": f"promotion-{promotion.pk}",
+            "elements": buttons_of(promotion, deployment, explained),
+        },
+    ]
+    text = _in_one_line(promotion, explained, state)
+    bar = {"color": state.colour, "fallback": text, "blocks": [_footer(promotion)]}
+    return {"text": text, "blocks": blocks, "attachments": [bar]}
+
+
+def _in_one_line(promotion: Promotion, explained: Explanation, state: State) -> str:
+    """What a notification and a screen reader say: what, where it stands, who asks and why."""
+    said = [f"{inline(title_of(promotion), 200)}: {inline(state.words, 200)}"]
+    if promotion.is_pending and explained.missing:
+        rows = [
+            f"{row.missing} of {inline(row.teams, 60)}" for row in explained.rows if row.missing
+        ]
+        said.append(f"Missing: {', '.join(rows[:4])}{' …' if len(rows) > 4 else ''}")
+    if explained.blockers and (promotion.seal or promotion.problem):
+        said.append("Blocked now")
+    who, why = promotion.requester, promotion.reason
+    asks = " asks"
     if promotion.overridden_by is not None:
-        mark, words = f":rotating_light: {mark}", f"Glass broken: {words}"
-    explained = explain(promotion)
-    url = address(promotion.get_absolute_url())
-    replaces = f", replacing v{promotion.replaces.number}" if promotion.replaces else ""
-    asks = (
-        f"*{inert(str(promotion.requester), 80)}* asks: "
-        f"{link(url, title_of(promotion))}{replaces}\n{quoted(promotion.reason)}"
-    )
-    body: list[Block] = [section(asks), *metric_blocks(promotion)]
-    body.append(section(requirement_lines(explained) or nobody(explained)))
-    if gates := gate_lines(explained):
-        body.append(section(gates))
-    if explained.notes:
-        body.append(context("\n".join(inert(note, 500) for note in explained.notes)[:2900]))
-    if promotion.problem and promotion.is_pending:
-        body.append(section(f":warning: *Blocked*: {inert(promotion.problem)}"))
-    body.append(_state_block(promotion, deployment, mark, words))
-    body.append(_footer(promotion))
-    buttons = _buttons(promotion, deployment)
-    body.append({"type": "actions", "block_id": f"promotion-{promotion.pk}", "elements": buttons})
-    title = title_of(promotion)
-    return {
-        "text": f"{title}: {words}",
-        "blocks": [header(title)],
-        "attachments": [{"color": colour, "fallback": f"{title}: {words}", "blocks": body}],
-    }
+        who, why, asks = promotion.overridden_by, promotion.override_reason, ""
+    elif promotion.status in {PromotionStatus.REJECTED, PromotionStatus.CANCELLED}:
+        return f"{'. '.join(said)}: {inline(promotion.decision_reason or 'no reason given', 150)}"
+    return f"{'. '.join(said)}. {inline(str(who), 60)}{asks}: {inline(why, 150)}"
 
 
-def rollout_bar(deployment: Deployment) -> str:
-    """``▰▰▰▰▰▱▱▱▱▱ 50 % (10 → 50 → 100 %)``, empty where everything goes at once."""
-    if not deployment.strategy:
-        return ""
-    filled = round(deployment.percent / 10)
-    plan = Strategy.from_data(deployment.strategy)
-    steps = " → ".join(str(each.percent) for each in plan.steps)
-    return f"{'▰' * filled}{'▱' * (10 - filled)} *{deployment.percent} %* ({plan.kind} {steps} %)"
+def _glass(promotion: Promotion) -> list[Block]:
+    if promotion.overridden_by is None:
+        return []
+    who = inline(str(promotion.overridden_by), 80)
+    return [
+        section(
+            f":rotating_light: *{who} broke the glass* and approved it alone, past what policy asks:\n"
+            f"{quoted(promotion.override_reason)}"
+        )
+    ]
 
 
-def _state_block(
-    promotion: Promotion, deployment: Deployment | None, mark: str, words: str
-) -> Block:
-    lines = [f"{mark} *{words}*"]
-    if promotion.decision_reason:
+def _standing(
+    promotion: Promotion, deployment: Deployment | None, state: State, now: datetime
+) -> list[Block]:
+    """Where it stands, how it comes along and how it ended."""
+    words = inline(state.words, 300)
+    newer = promotion.superseded_by
+    if newer is not None:
+        url = address(newer.get_absolute_url())
+        words = f"{words}*  {link(url, f'Open promotion {newer.pk}')}"
+        lines = [f"{state.mark} *{words}"]
+    else:
+        lines = [f"{state.mark} *{words}*{state.more}"]
+    by_people = {PromotionStatus.REJECTED, PromotionStatus.CANCELLED}
+    if promotion.decision_reason and promotion.status in by_people:
         lines.append(quoted(promotion.decision_reason))
-    rejection = promotion.reviews.filter(verdict="reject", voided_at=None).first()
-    if rejection is not None:
-        lines[0] += f" by {inert(str(rejection.person), 80)}"
     if deployment is not None:
-        if bar := rollout_bar(deployment):
-            lines.append(bar)
-        if deployment.detail:
-            lines.append(inert(deployment.detail))
-        if deployment.run_url:
-            lines.append(link(deployment.run_url, "Open the workflow run on GitHub"))
-    return section("\n".join(lines))
+        lines += progress_lines(promotion, deployment, state)
+        if waits := _frozen(promotion, deployment, now):
+            lines.append(f":snowflake: {inline(waits)}")
+    return [section("\n".join(lines))]
+
+
+def _frozen(promotion: Promotion, deployment: Deployment, now: datetime) -> str:
+    """Why what is granted waits; that its own time has not come the state says already."""
+    scheduled = promotion.run_at is not None and promotion.run_at > now
+    if deployment.status != DeploymentStatus.QUEUED or scheduled or promotion.retroactive:
+        return ""
+    return waits_for_time(promotion, now)
+
+
+def _asks(promotion: Promotion) -> str:
+    """Who asks for what, and why."""
+    former = promotion.replaces
+    replaces = f", replacing v{former.number}" if former else ", replacing nothing"
+    url = address(promotion.get_absolute_url())
+    return (
+        f"*{inline(str(promotion.requester), 80)}* asks: "
+        f"{link(url, title_of(promotion))}{replaces}\n{quoted(promotion.reason, SHORT)}"
+    )
+
+
+def _notes(promotion: Promotion, explained: Explanation, now: datetime) -> list[Block]:
+    lines = note_lines(promotion, explained, now)
+    return [context("\n".join(lines))] if lines else []
+
+
+def _beside_the_buttons(promotion: Promotion, explained: Explanation) -> list[Block]:
+    """The time left and what happens then; and why a press on Approve would not count now."""
+    if not promotion.is_pending:
+        return []
+    then = "what is live stays" if promotion.retroactive else "nothing is deployed"
+    lines = [f"Open until {moment(promotion.expires_at)}; then it expires and {then}."]
+    if not promotion.seal:
+        lines.append(
+            "It can be decided once the problem is mended."
+            if promotion.problem
+            else "The facts are being gathered; it can be decided in a moment."
+        )
+    elif explained.blockers:
+        count = len(explained.blockers)
+        by = "what is named above" if count == 1 else f"the {count} things named above"
+        free = (
+            "it is approved by itself once nothing is"
+            if explained.terms.automatic
+            else "rejecting is not"
+        )
+        lines.append(f":no_entry: *Approving is blocked now* by {by}; {free}.")
+    return [section("\n".join(lines))]
 
 
 def _footer(promotion: Promotion) -> Block:
     texts = [f"Promotion {promotion.pk}"]
-    if promotion.is_pending:
-        texts.append(f"Open until {moment(promotion.expires_at)}")
-    elif promotion.decided_at:
+    if promotion.decided_at:
         texts.append(f"Settled {moment(promotion.decided_at)}")
     if promotion.seal:
         texts.append(f"Seal `{promotion.short_seal}`")
-    elif promotion.is_pending and promotion.problem:
-        texts.append("It can be decided once the problem is mended")
-    elif promotion.is_pending:
-        texts.append("The facts are being gathered; it can be decided in a moment")
+    message = getattr(promotion, "slack_message", None)
+    if message is not None and message.note:
+        texts.append(inline(message.note, 500))
     return context("  ·  ".join(texts))
-
-
-def _buttons(promotion: Promotion, deployment: Deployment | None) -> list[Block]:
-    value = {"p": promotion.pk, "s": promotion.seal}
-    buttons = []
-    if promotion.is_pending and promotion.seal:
-        buttons.append(button("Approve", "approve", value, "primary"))
-        buttons.append(button("Reject", "reject", value, "danger"))
-    buttons.append(button("Details", "details", value))
-    is_live = deployment is not None and promotion.target.live_deployment_id == deployment.pk
-    if deployment is not None and is_live and deployment.previous_id:
-        buttons.append(button("Roll back", "rollback", value, "danger"))
-    return buttons

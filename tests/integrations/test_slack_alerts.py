@@ -44,7 +44,7 @@ def test_what_somebody_wrote_calls_nobody(slack: Slack) -> None:
     alert(slack.world.target(), subject="<!channel>\n*x*", text="<@U0MALLORY> & <http://x|Approve>")
     deliver()
     [message] = slack.messages()
-    assert "&lt;!channel&gt; *x*" in message["text"].splitlines()[0]
+    assert "&lt;!channel&gt; ∗x∗" in message["text"].splitlines()[0]
     assert "&lt;@U0MALLORY&gt; &amp; &lt;http://x|Approve&gt;" in message["text"]
 
 

@@ -174,7 +174,7 @@ def test_inert(slack: Slack) -> None:
     [message] = slack.messages()
     texts = [
         each["text"]["text"]
-        for each in message["attachments"][0]["blocks"]
+        for each in message["blocks"]
         if each["type"] == "section" and "text" in each
     ]
     whole = "\n".join(texts)
@@ -184,14 +184,14 @@ def test_inert(slack: Slack) -> None:
     for text in texts:
         assert len(text) <= 3000
         assert "&" not in text.replace("&amp;", "").replace("&lt;", "").replace("&gt;", "")
-    assert "\n>&gt;quote\n" in whole, "each line is marked as quoted"
+    assert "\n>›quote\n" in whole, "each line is marked as quoted, and quotes nothing itself"
 
 
 def test_everything_is_verbatim(slack: Slack) -> None:
     """A bare @channel is parsed by Slack unless the text object says verbatim."""
     slack.ask(reason="@channel #general")
     [message] = slack.messages()
-    found = list(_mrkdwn(message["attachments"]))
+    found = list(_mrkdwn([message["blocks"], message["attachments"]]))
     assert found and all(each.get("verbatim") for each in found)
 
 
@@ -219,4 +219,4 @@ def test_a_message_stops_saying_live_when_another_version_is(slack: Slack) -> No
     message = SlackMessage.objects.get(promotion=first.promotion)
     [shown] = [each for each in slack.messages() if each["ts"] == message.ts]
     assert "Was live; v3 is live now" in shown["text"]
-    assert "Roll back" not in str(shown["attachments"])
+    assert "Roll back" not in str(shown["blocks"])

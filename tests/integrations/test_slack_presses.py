@@ -38,7 +38,7 @@ class TestApprove:
         )
         assert review.seal == promotion.seal
         slack.deliver()
-        text = str(slack.messages()[0]["attachments"])
+        text = str(slack.messages()[0]["blocks"])
         assert "approved by Bob Brandt" in text and "<@U0CAROL>" in text
 
         assert slack.told("carol", "approve") == ""
@@ -155,9 +155,9 @@ class TestReject:
         assert promotion.decision_reason == "Recall fell & nobody <looked>."
         slack.deliver()
         [message] = slack.messages()
-        assert "Recall fell &amp; nobody &lt;looked&gt;." in str(message["attachments"])
-        assert "by Bob Brandt" in str(message["attachments"])
-        buttons = message["attachments"][0]["blocks"][-1]["elements"]
+        assert "Recall fell &amp; nobody &lt;looked&gt;." in str(message["blocks"])
+        assert "by Bob Brandt" in str(message["blocks"])
+        buttons = message["blocks"][-1]["elements"]
         assert [each["action_id"] for each in buttons] == ["details"]
 
     def test_an_empty_reason_is_refused_in_the_dialog(self, slack: Slack) -> None:
@@ -240,7 +240,7 @@ class TestRollback:
     def test_offered_only_while_it_is_live(self, slack: Slack) -> None:
         self.live(slack)
         actions = [
-            {each["action_id"] for each in message["attachments"][0]["blocks"][-1]["elements"]}
+            {each["action_id"] for each in message["blocks"][-1]["elements"]}
             for message in slack.messages()
         ]
         assert actions == [{"details"}, {"details", "rollback"}]
@@ -415,4 +415,4 @@ def test_reminders_and_broken_glass_are_said_below_the_message(slack: Slack) -> 
     assert "<@U0ALICE>" not in reminder["text"]
     assert "broke the glass" in loud["text"] and "<!channel>" not in loud["text"]
     assert "Glass broken" in first["text"]
-    assert "*risk*: 1 missing" in str(first["attachments"]), "nobody is asked any more"
+    assert "*risk*: 1 missing" in str(first["blocks"]), "nobody is asked any more"

@@ -105,7 +105,7 @@ def test_the_six_steps(desk: Desk, product: Product) -> None:
     desk.shot(bob, "4-slack-at-50")
     done = alice.locator('[data-deployment-status="succeeded"]').first
     expect(done).to_be_visible(timeout=DEPLOYMENT_MS)  # alice's page followed it by itself
-    expect(theirs).to_contain_text("Live", timeout=20_000)
+    expect(theirs).to_contain_text("Live in production", timeout=20_000)
     expect(alice.get_by_role("main")).to_contain_text("champion now points to v2", timeout=20_000)
     # The last step's outcome is shown too, although the end of the run came by webhook.
     step = alice.locator("#live-standing li", has_text="Deploy the model").last
@@ -174,7 +174,7 @@ def test_the_six_steps(desk: Desk, product: Product) -> None:
         "[data-message-ts]", has_text="Roll production back to fraud-detector v2"
     ).last
     again.get_by_role("button", name="Approve").click()
-    expect(again).to_contain_text("Live", timeout=DEPLOYMENT_MS)
+    expect(again).to_contain_text("Live in production", timeout=DEPLOYMENT_MS)
     desk.shot(bob, "6-slack-rolled-back")
     assert live(product)["version"] == "2"
     alice.goto(product.web)
