@@ -100,11 +100,12 @@ def _lead(
     if occasion != Occasion.OUTCOME and not promotion.is_pending:
         why = f": {promotion.decision_reason}" if promotion.decision_reason else "."
         yield f"Decided meanwhile: {how_decided(promotion)}{why}"
-    else:
+    elif title_of(promotion) not in news:  # which is the heading already
         yield news
-    yield f"Where it stands: {standing(promotion)[1]}."
     if promotion.is_pending:
         yield explained.you
+    else:
+        yield f"Where it stands: {standing(promotion)[1]}."
 
 
 def _parts(promotion: Promotion, explained: Explanation, now: datetime) -> Iterator[Part]:
@@ -114,7 +115,10 @@ def _parts(promotion: Promotion, explained: Explanation, now: datetime) -> Itera
     replaces = (
         f"It replaces {promotion.replaces}." if promotion.replaces else "Nothing is live there."
     )
-    yield Part(f"{promotion.requester} asks, because", quoted(promotion.reason), lines=(replaces,))
+    asks = "asks" if promotion.is_pending else "asked"
+    yield Part(
+        f"{promotion.requester} {asks}, because", quoted(promotion.reason), lines=(replaces,)
+    )
     yield _metrics(promotion)
     yield Part(
         "Who approves", lines=tuple(row.sentence for row in explained.rows) or _nobody(explained)
@@ -147,7 +151,11 @@ def _metrics(promotion: Promotion) -> Part:
     """The candidate beside what is live; the sealed metrics where there are any."""
     candidate = promotion.facts.get("metrics") or promotion.version.metrics
     live = promotion.replaces.metrics if promotion.replaces else {}
-    rows = compare_metrics(candidate, live, promotion.target.model.metrics)
+    rows = [
+        each
+        for each in compare_metrics(candidate, live, promotion.target.model.metrics)
+        if each.name in candidate or each.name in live  # what neither logged is nothing to compare
+    ]
     shown = [
         Metric(
             each.name,
@@ -162,7 +170,9 @@ def _metrics(promotion: Promotion) -> Part:
     lines = [] if rows else ["The run logged no metrics."]
     if len(rows) > MOST_METRICS:
         lines.append(f"{len(rows) - MOST_METRICS} more metrics are on the page.")
-    return Part("Candidate and live", metrics=tuple(shown), lines=tuple(lines))
+    former = f"live v{promotion.replaces.number}" if promotion.replaces else "nothing live"
+    heading = f"Candidate v{promotion.version.number} beside {former}"
+    return Part(heading, metrics=tuple(shown), lines=tuple(lines))
 
 
 def _delivery(deployment: Deployment) -> Part:

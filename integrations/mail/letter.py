@@ -11,6 +11,7 @@ from approvals.wording import clean_text, one_line, straight
 
 LONGEST_LINE = 1_000
 LONGEST_QUOTE = 2_000
+LONGEST_NEWS = 2_500
 MOST_LINES = 60
 LONGEST_NAME = 100
 
@@ -62,7 +63,8 @@ class Letter:
             self,
             subject=_line(self.subject),
             title=_line(self.title, 300),
-            lead=_lines(self.lead),
+            # The news may hold the whole reason of whoever decided.
+            lead=_lines(self.lead, LONGEST_NEWS),
             parts=tuple(_part(each) for each in self.parts),
             foot=_lines(self.foot),
         )
@@ -94,8 +96,8 @@ def _line(text: str, limit: int = LONGEST_LINE) -> str:
     return one_line(text, limit)
 
 
-def _lines(texts: Iterable[str]) -> tuple[str, ...]:
-    return tuple(line for text in texts if (line := _line(text)))
+def _lines(texts: Iterable[str], limit: int = LONGEST_LINE) -> tuple[str, ...]:
+    return tuple(line for text in texts if (line := _line(text, limit)))
 
 
 def _part(part: Part) -> Part:
