@@ -76,7 +76,7 @@ def went_live(
         loud=True,
         tone="good",
     )
-    tell_of_end(promotion, "It went live", now=now)
+    tell_of_end(promotion, f"{deployment.version} went live in {target.environment.name}", now=now)
     # What others asked to replace is no longer what is live: their facts are gathered again.
     for other in Promotion.objects.filter(target=target, status=PromotionStatus.PENDING):
         enqueue(EffectKind.GATHER_FACTS, other, key=f"after:{deployment.pk}", now=now)

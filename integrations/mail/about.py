@@ -37,7 +37,7 @@ def of_promotion(effect: Effect, promotion: Promotion, person: Person, now: date
         lead=tuple(_lead(effect, occasion, promotion, explained)),
         # Only ever the page: whatever follows this (a scanner, a preview) decides nothing.
         link=Link(words, address(f"{promotion.get_absolute_url()}#actions")),
-        parts=tuple(_parts(promotion, explained, now)),
+        parts=tuple(_parts(effect, promotion, explained, now)),
         foot=(
             f"This is how it stood on {day_and_time(now)}; the page shows how it stands now.",
             f"You get this because {_why(promotion, person, may_act=may_act)}.",
@@ -108,10 +108,12 @@ def _lead(
         yield f"Where it stands: {standing(promotion)[1]}."
 
 
-def _parts(promotion: Promotion, explained: Explanation, now: datetime) -> Iterator[Part]:
+def _parts(
+    effect: Effect, promotion: Promotion, explained: Explanation, now: datetime
+) -> Iterator[Part]:
     deployment: Deployment | None = getattr(promotion, "deployment", None)
     if deployment is not None:
-        yield _delivery(deployment)
+        yield _delivery(deployment, str(effect.payload["text"]))
     replaces = (
         f"It replaces {promotion.replaces}." if promotion.replaces else "Nothing is live there."
     )
@@ -175,8 +177,9 @@ def _metrics(promotion: Promotion) -> Part:
     return Part(heading, metrics=tuple(shown), lines=tuple(lines))
 
 
-def _delivery(deployment: Deployment) -> Part:
-    lines = [deployment.detail] if deployment.detail else []
+def _delivery(deployment: Deployment, news: str) -> Part:
+    """How it goes, or went, beyond the ``news``."""
+    lines = [deployment.detail] if deployment.detail and deployment.detail not in news else []
     if deployment.strategy:
         plan = Strategy.from_data(deployment.strategy)
         lines.append(f"It serves {deployment.percent} % ({plan.words}).")

@@ -44,6 +44,11 @@ class Part:
     lines: tuple[str, ...] = ()
     links: tuple[Link, ...] = ()
 
+    @property
+    def is_empty(self) -> bool:
+        """There is nothing below its heading."""
+        return not (self.quote or self.metrics or self.lines or self.links)
+
 
 @dataclass(frozen=True)
 class Letter:
@@ -65,7 +70,7 @@ class Letter:
             title=_line(self.title, 300),
             # The news may hold the whole reason of whoever decided.
             lead=_lines(self.lead, LONGEST_NEWS),
-            parts=tuple(_part(each) for each in self.parts),
+            parts=tuple(_part(each) for each in self.parts if not each.is_empty),
             foot=_lines(self.foot),
         )
 
