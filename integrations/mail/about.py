@@ -114,9 +114,8 @@ def _parts(
     deployment: Deployment | None = getattr(promotion, "deployment", None)
     if deployment is not None:
         yield _delivery(deployment, str(effect.payload["text"]))
-    replaces = (
-        f"It replaces {promotion.replaces}." if promotion.replaces else "Nothing is live there."
-    )
+    before = promotion.replaces
+    replaces = f"In place of {before}." if before else "Nothing was live there before."
     asks = "asks" if promotion.is_pending else "asked"
     yield Part(
         f"{promotion.requester} {asks}, because", quoted(promotion.reason), lines=(replaces,)

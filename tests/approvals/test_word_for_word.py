@@ -1,4 +1,4 @@
-"""Every door explains a promotion in the same words: its page, ``manage.py policy explain``, the API, Slack and mail."""
+"""Each door explains a promotion in the same words: page, ``manage.py policy explain``, API, Slack and mail."""
 
 from __future__ import annotations
 
@@ -184,6 +184,6 @@ def test_the_same_words(
             assert html.escape(sentence, quote=False) in modal, sentence
 
         mail = compose(Effect(promotion=promotion, target=promotion.target, **ASKED), person)
-        for text in (mail.body, html.unescape(str(mail.alternatives[0][0]))):
+        for text in (str(mail.body), html.unescape(str(mail.alternatives[0][0]))):
             for sentence in [*explained.sentences, explained.you]:
                 assert words(sentence) in words(text), sentence

@@ -19,7 +19,8 @@ from tests.world import SLACK_TEAM, World
 __all__ = ["mail"]
 
 W, A, N = MailWish.WITHOUT_CHAT, MailWish.ALWAYS, MailWish.NEVER
-REQUEST, REMINDER, OUTCOME, NEWS = *Occasion, ""
+REQUEST, REMINDER, OUTCOME = Occasion.REQUEST, Occasion.REMINDER, Occasion.OUTCOME
+NEWS = ""  # of a target
 
 
 def _effect(promotion: Promotion, occasion: str) -> Effect:
