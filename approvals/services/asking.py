@@ -11,6 +11,7 @@ from approvals.rules import Policy
 from approvals.services.history import enqueue, record
 from approvals.services.queueing import replaced_by_next
 from approvals.services.settle import settle
+from approvals.services.telling import tell_of_end
 from approvals.states import PromotionKind, PromotionStatus
 
 
@@ -89,13 +90,15 @@ def _tell_of_the_newer(older: Promotion, newer: Promotion, now: datetime) -> Non
     """Whoever asked for the older one and decided on it has to know that it counts for nothing any more."""
     reviewers = older.reviews.filter(voided_at=None).values_list("person_id", flat=True)
     people = {older.requester_id, *reviewers} - {newer.requester_id}
+    text = f"{newer.version} was asked for instead of {older.version}, by {newer.requester}"
+    tell_of_end(older, text, now=now, but_not=newer.requester)
     enqueue(
         EffectKind.NOTIFY,
         older,
         key="superseded",
         now=now,
         payload={
-            "text": f"{newer.version} was asked for instead of {older.version}, by {newer.requester}.",
+            "text": f"{text}.",
             "people": sorted(people),
             "loud": False,
         },

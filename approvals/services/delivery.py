@@ -23,7 +23,7 @@ from approvals.services.locks import lock_deployment
 from approvals.services.queueing import ask_to_confirm, in_the_way
 from approvals.services.rollouts import go_back, pause, step_failed, step_told
 from approvals.services.settle import close_deployment, move_deployment
-from approvals.services.telling import tell_of_failure, tell_of_start
+from approvals.services.telling import tell_of_failure, tell_of_lapse, tell_of_start
 from approvals.states import DeploymentStatus, PromotionStatus, StepOutcome, Via
 
 D = DeploymentStatus
@@ -154,6 +154,7 @@ def _may_go_on(
             detail="The approval lapsed before it was used; ask again.",
             now=now,
         )
+        tell_of_lapse(deployment, now)
         return False
     nothing = "Nothing was started again" if started else "Nothing was started"
     live = target.live_version

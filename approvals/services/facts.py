@@ -11,7 +11,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from approvals.gates import as_data
-from approvals.models import ModelVersion, Promotion, Target
+from approvals.models import ModelVersion, Promotion, Review, Target
 from approvals.rules import Policy, Terms
 from approvals.seals import differences
 from approvals.seals import seal as seal_of
@@ -21,6 +21,7 @@ from approvals.services.history import record
 from approvals.services.locks import lock_promotion
 from approvals.services.queueing import replaced_by
 from approvals.services.rollbacks import alert_if_stuck
+from approvals.services.telling import tell_of_request, tell_of_second_look
 from approvals.states import DeploymentStatus, Via
 from approvals.wording import listed
 
@@ -152,6 +153,7 @@ def record_facts(
     version.artifact_digest = observed.version.get("artifact_digest", "")
     version.artifact_bytes = observed.artifact_bytes
     version.save(update_fields=["artifact_digest", "artifact_bytes"])
+    voided: list[Review] = []
     if not old_seal:
         record("promotion.sealed", via=via, promotion=promotion, now=now, seal=new_seal)
     elif old_seal != new_seal:
@@ -173,6 +175,11 @@ def record_facts(
         record("promotion.unblocked", via=via, promotion=promotion, now=now)
     if approve_automatically(promotion_id=promotion.pk, now=now):
         promotion.refresh_from_db()
+    if promotion.is_pending and not old_seal:
+        tell_of_request(promotion, now)
+    elif promotion.is_pending and voided:
+        changed = listed(differences(before, facts))
+        tell_of_second_look(promotion, [each.person_id for each in voided], changed, now)
     return promotion
 
 

@@ -15,6 +15,7 @@ from approvals.services.queueing import queue_changed, why_not_settle
 from approvals.services.refusal import Refused, clean_reason
 from approvals.services.rollouts import step_failed
 from approvals.services.settle import close_deployment, move_deployment
+from approvals.services.telling import tell_of_end
 from approvals.states import DeploymentStatus, StepOutcome
 
 D = DeploymentStatus
@@ -44,6 +45,8 @@ def call_off(
         reason=reason,
     )
     queue_changed(deployment.target, f"off:{deployment.pk}", now)
+    text = f"{actor} called the approved deployment off"
+    tell_of_end(deployment.promotion, text, because=reason, now=now, but_not=actor)
     return deployment
 
 
@@ -177,6 +180,8 @@ def give_up(
             detail=f"Taken out of service by hand: {reason}",
             now=now,
         )
+        text = f"{actor} took it out of service by hand"
+        tell_of_end(deployment.promotion, text, because=reason, now=now, but_not=actor)
         return deployment
     step_failed(
         deployment,

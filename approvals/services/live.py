@@ -10,7 +10,7 @@ from approvals.services.history import enqueue
 from approvals.services.out_of_band import end_by_deployment
 from approvals.services.restrictions import hold_after_rollback
 from approvals.services.settle import close_deployment
-from approvals.services.telling import concerned, tell
+from approvals.services.telling import concerned, tell, tell_of_end
 from approvals.states import DeploymentStatus, MarkKind, PromotionStatus, Via
 from approvals.write_back import WriteBack
 
@@ -76,6 +76,7 @@ def went_live(
         loud=True,
         tone="good",
     )
+    tell_of_end(promotion, f"{deployment.version} went live in {target.environment.name}", now=now)
     # What others asked to replace is no longer what is live: their facts are gathered again.
     for other in Promotion.objects.filter(target=target, status=PromotionStatus.PENDING):
         enqueue(EffectKind.GATHER_FACTS, other, key=f"after:{deployment.pk}", now=now)

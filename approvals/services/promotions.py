@@ -28,6 +28,7 @@ from approvals.services.queueing import replaced_by_next
 from approvals.services.refusal import Refused, clean_reason
 from approvals.services.restrictions import may_restrict
 from approvals.services.settle import close_deployment, settle
+from approvals.services.telling import tell_of_end, tell_of_lapse
 from approvals.services.voters import everybody_for, still_able, stuck_rows
 from approvals.states import (
     OPEN_DEPLOYMENT,
@@ -37,7 +38,8 @@ from approvals.states import (
     PromotionStatus,
     Via,
 )
-from approvals.wording import day_and_time, listed
+from approvals.summary import how_decided
+from approvals.wording import listed
 
 
 def request_promotion(
@@ -293,6 +295,7 @@ def cancel(
     reason = clean_reason(reason)
     settle(promotion, PromotionStatus.CANCELLED, now=now, reason=reason)
     record("promotion.cancelled", via=via, actor=actor, promotion=promotion, now=now, reason=reason)
+    tell_of_end(promotion, f"{actor} cancelled the request", because=reason, now=now, but_not=actor)
     return promotion
 
 
@@ -312,14 +315,7 @@ def refuse_decided(promotion: Promotion) -> None:
     """Raise Refused("already_decided") unless the promotion is pending, saying by whom and when."""
     if promotion.is_pending:
         return
-    last = (
-        promotion.events.filter(kind=f"promotion.{promotion.status}")
-        .select_related("actor")
-        .first()
-    )
-    who = f" by {last.actor}" if last and last.actor else ""
-    when = f" on {day_and_time(promotion.decided_at)}" if promotion.decided_at else ""
-    raise Refused("already_decided", f"It is too late: this was {promotion.status}{who}{when}.")
+    raise Refused("already_decided", f"It is too late: this was {how_decided(promotion)}.")
 
 
 @transaction.atomic
@@ -354,6 +350,7 @@ def close_overdue(*, now: datetime | None = None) -> int:
                 promotion, PromotionStatus.EXPIRED, now=moment, reason="Nobody settled it in time."
             )
             record("promotion.expired", via=Via.SYSTEM, promotion=promotion, now=moment)
+            tell_of_end(promotion, "It expired: nobody settled it in time", now=moment)
             closed += 1
     lapsed = Deployment.objects.filter(
         status=DeploymentStatus.QUEUED,
@@ -376,5 +373,6 @@ def close_overdue(*, now: datetime | None = None) -> int:
                 detail="The approval lapsed before it was used; ask again.",
                 now=moment,
             )
+            tell_of_lapse(deployment, moment)
             closed += 1
     return closed

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -11,13 +10,13 @@ from django.utils import timezone
 
 from approvals.models import Person, Promotion
 from approvals.models.outbox import EffectKind
-from approvals.policies import Requirement
 from approvals.rules import Policy
 from approvals.services.cases import NOT_A_POLICY
 from approvals.services.history import enqueue, record
-from approvals.services.judging import Judgement, judge
+from approvals.services.judging import judge
 from approvals.services.locks import lock_promotion
-from approvals.services.voters import able_for
+from approvals.services.telling import tell_of_waiting
+from approvals.services.voters import could_help
 from approvals.states import PromotionStatus, Via
 from approvals.wording import listed
 
@@ -87,17 +86,10 @@ def _tell(promotion_id: int, now: datetime) -> bool:
     if reminds and reminds <= now:
         promotion.reminded_at = now
         if missing and not judgement.case.blockers:
-            people_missing = _who(judgement, missing, now)
+            people_missing = could_help(judgement.case, missing, now)
             _write(promotion, "promotion.reminded", people_missing, now, missing=words)
     promotion.save(update_fields=["reminded_at", "escalated_at"])
     return True
-
-
-def _who(judgement: Judgement, rows: Sequence[Requirement], now: datetime) -> list[Person]:
-    found = {
-        able.person.pk: able.person for row in rows for able in able_for(judgement.case, row, now)
-    }
-    return list(found.values())
 
 
 def _write(
@@ -120,3 +112,4 @@ def _write(
         now=now,
         payload={"text": text, "people": [each.pk for each in people], "loud": False},
     )
+    tell_of_waiting(promotion, kind, people, text, now)

@@ -21,6 +21,7 @@ from approvals.services.locks import lock_promotion
 from approvals.services.promotions import refuse_decided
 from approvals.services.refusal import Refused, clean_reason
 from approvals.services.settle import grant, settle
+from approvals.services.telling import tell_of_end
 from approvals.states import PromotionStatus, Verdict
 from approvals.wording import day_and_time, listed
 
@@ -96,6 +97,7 @@ def review(
         record(
             "promotion.rejected", via=via, actor=actor, promotion=promotion, now=now, reason=comment
         )
+        tell_of_end(promotion, f"{actor} rejected it", because=comment, now=now, but_not=actor)
     elif judgement.decision.verdict == "approved":
         grant(promotion, judgement=judgement, via=via, actor=actor, now=now)
     return promotion

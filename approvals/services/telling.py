@@ -1,4 +1,4 @@
-"""Who is told of what happens to a deployment, and where: below its message, and by mail where it went wrong."""
+"""Who is told of what, and where: below a promotion's message, and personally of requests, reminders, outcomes."""
 
 from __future__ import annotations
 
@@ -7,17 +7,24 @@ from datetime import datetime
 
 from approvals.models import Deployment, Person, Promotion, Target, Team
 from approvals.models.outbox import EffectKind
+from approvals.policies import decide
 from approvals.rules import Policy
-from approvals.services.cases import NOT_A_POLICY
+from approvals.services.cases import NOT_A_POLICY, case_of
 from approvals.services.history import enqueue
-from approvals.states import Occasion
+from approvals.services.voters import could_help
+from approvals.states import DeploymentStatus, Occasion
+from approvals.summary import standing, title_of, what_and_where
 
 
 def concerned(deployment: Deployment) -> set[int]:
     """The ids of whoever asked for it and whoever approved it."""
-    promotion = deployment.promotion
-    approvers = promotion.reviews.filter(voided_at=None).values_list("person_id", flat=True)
-    return {promotion.requester_id, *approvers}
+    return decided_on(deployment.promotion)
+
+
+def decided_on(promotion: Promotion) -> set[int]:
+    """The ids of whoever asked for it and whoever's review counts."""
+    reviewers = promotion.reviews.filter(voided_at=None).values_list("person_id", flat=True)
+    return {promotion.requester_id, *reviewers}
 
 
 def owners(target: Target) -> set[int]:
@@ -66,18 +73,105 @@ def tell_of_start(deployment: Deployment, now: datetime) -> None:
 
 
 def tell_of_failure(deployment: Deployment, detail: str, now: datetime) -> None:
-    """It failed, was stopped, or nobody knows: loudly below the message, and by mail to whoever asked, approved
-    or decides at the target."""
+    """It failed, was stopped, or nobody knows: loudly below the message, and personally to whoever asked,
+    approved or decides at the target. A rollout that goes back is told of personally when it is back, or when it
+    cannot get there."""
     step = f"{deployment.step_id}:{deployment.dispatches}"
     text = f"{deployment.version} in {deployment.target.environment}: {detail}"
     tell(deployment, text, key=f"failed:{step}", now=now, people=concerned(deployment), loud=True)
+    waits = deployment.status == DeploymentStatus.WAITING
+    if waits and deployment.aborting and not deployment.paused:
+        return
+    promotion = deployment.promotion
+    _tell_the_outcome(
+        promotion,
+        _affected(promotion) | owners(deployment.target),
+        text,
+        # What was unconfirmed and then came to nothing are two pieces of news.
+        key=f"failed:{step}:{deployment.status}",
+        now=now,
+    )
+
+
+def tell_of_lapse(deployment: Deployment, now: datetime) -> None:
+    """Its approval lapsed unused."""
+    tell_of_end(deployment.promotion, "The approval lapsed before it was used", now=now)
+
+
+def tell_of_end(
+    promotion: Promotion,
+    text: str,
+    *,
+    now: datetime,
+    because: str = "",
+    but_not: Person | None = None,
+) -> None:
+    """A promotion was settled, or its deployment came to its end: to whoever asked for it and decided on it,
+    except who did this. Called once it is so; ``text`` is a clause without a full stop."""
+    people = _affected(promotion) - {but_not.pk if but_not else 0}
+    deployment: Deployment | None = getattr(promotion, "deployment", None)
+    # One end, one piece of news, whoever tells of it twice.
+    key = f"{promotion.status}:{deployment.status}" if deployment else promotion.status
+    why = f": {because}" if because else "."
+    _tell_the_outcome(promotion, people, f"{text}{why}", key=key, now=now)
+
+
+def _affected(promotion: Promotion) -> set[int]:
+    """Those who decided on it, whoever broke the glass among them."""
+    people = decided_on(promotion)
+    return people if promotion.overridden_by_id is None else people | {promotion.overridden_by_id}
+
+
+def _tell_the_outcome(
+    promotion: Promotion, people: set[int], text: str, *, key: str, now: datetime
+) -> None:
+    subject = f"{standing(promotion)[0]}: {what_and_where(promotion)}"
+    inform(promotion, Occasion.OUTCOME, people, subject=subject, text=text, key=key, now=now)
+
+
+def tell_of_request(promotion: Promotion, now: datetime) -> None:
+    """A promotion waits for people: to everybody whose approval would help. Not where nobody is asked."""
+    case = case_of(promotion)
+    missing = [row.requirement for row in decide(case).rows if row.missing]
+    people = {each.pk for each in could_help(case, missing, now)} - {promotion.requester_id}
     inform(
-        deployment.promotion,
-        Occasion.OUTCOME,
-        {deployment.promotion.requester_id, *owners(deployment.target)},
-        subject=f"{deployment.version} did not go live in {deployment.target.environment}",
+        promotion,
+        Occasion.REQUEST,
+        people,
+        subject=f"Decide: {what_and_where(promotion)}",
+        text=f"{promotion.requester} asks: {title_of(promotion)}.",
+        key="request",
+        now=now,
+    )
+
+
+def tell_of_second_look(
+    promotion: Promotion, people: Iterable[int], changed: str, now: datetime
+) -> None:
+    """The facts changed after these people had decided: what they said does not count any more."""
+    inform(
+        promotion,
+        Occasion.REQUEST,
+        people,
+        subject=f"Decide again: {what_and_where(promotion)}",
+        text=f"The facts changed, so what you decided counts no more: {changed}. Look again, then decide.",
+        # Facts may change back: the moment tells one change from another, the seal would not.
+        key=f"again:{now.timestamp():.3f}",
+        now=now,
+    )
+
+
+def tell_of_waiting(
+    promotion: Promotion, kind: str, people: Iterable[Person], text: str, now: datetime
+) -> None:
+    """Those who are missing, or the team that it is escalated to; ``kind`` is that of the event."""
+    inform(
+        promotion,
+        Occasion.REMINDER,
+        [each.pk for each in people],
+        subject=f"Still waits: {what_and_where(promotion)}",
         text=text,
-        key=f"failed:{step}",
+        key=f"{kind}:{now.timestamp():.0f}",
         now=now,
     )
 
@@ -100,6 +194,8 @@ def inform(
         "text": text,
         "people": sorted(set(people)),
     }
+    if not payload["people"]:
+        return
     for kind in (EffectKind.MAIL, EffectKind.TELL):
         enqueue(kind, promotion, key=key, now=now, payload=payload)
 

@@ -55,6 +55,12 @@ def able_for(case: Case, row: Requirement, now: datetime) -> list[Able]:
     return [each for each in able if each.voter.teams & set(row.teams)]
 
 
+def could_help(case: Case, rows: Sequence[Requirement], now: datetime) -> list[Person]:
+    """Those who could still fill one of these rows, once each."""
+    found = {able.person.pk: able.person for row in rows for able in able_for(case, row, now)}
+    return list(found.values())
+
+
 def stuck_rows(case: Case, able: Sequence[Able]) -> list[Requirement]:
     """The rows that cannot be filled any more, even if everybody who still could approved."""
     counting = [

@@ -12,6 +12,7 @@ from approvals.models import Effect, Person
 from integrations.errors import Rejected, Unavailable
 from integrations.mail.client import connected, is_configured, send
 from integrations.mail.message import compose
+from integrations.mail.wishes import readers
 from integrations.models import SentMail
 
 log = structlog.get_logger(__name__)
@@ -32,9 +33,17 @@ def deliver(effect: Effect) -> None:
     """
     if not is_configured():
         return
-    effect = Effect.objects.select_related("promotion", "target__model", "target__environment").get(
-        pk=effect.pk
-    )
+    effect = Effect.objects.select_related(
+        "target__model",
+        "target__environment",
+        "promotion__requester",
+        "promotion__version__model",
+        "promotion__replaces__model",
+        "promotion__target__model",
+        "promotion__target__environment",
+        "promotion__target__live_version",
+        "promotion__deployment__step",
+    ).get(pk=effect.pk)
     people, waiting = _left(effect), []
     if people:
         with connected() as server:
@@ -62,11 +71,11 @@ def _hand_over(server: EmailBackend, effect: Effect, person: Person) -> str:
 
 
 def _left(effect: Effect) -> list[Person]:
-    """Who is to get it still: active people with an address."""
+    """Who is to get it still: active people with an address who want it."""
     people = Person.objects.filter(
         pk__in=effect.payload["people"], is_active=True, is_machine=False
     ).exclude(email="")
-    return list(people.exclude(mails__effect=effect).order_by("pk"))
+    return readers(effect, people.exclude(mails__effect=effect).order_by("pk"))
 
 
 def _note(effect: Effect, person: Person, refusal: str = "") -> None:

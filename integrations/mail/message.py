@@ -1,82 +1,70 @@
-"""The words of a mail: the same in plain text and in HTML, and nothing in it that decides."""
+"""Makes a mail of an effect: the letter in both forms, and headers that nobody's text gets into unasked."""
 
 from __future__ import annotations
 
-import re
+from datetime import datetime
 from email.utils import parseaddr
 
 from django.conf import settings
 from django.core.mail import EmailMultiAlternatives
+from django.utils import timezone
 from django.utils.crypto import salted_hmac
-from django.utils.html import format_html, format_html_join
-from django.utils.safestring import SafeString
+from django.utils.text import slugify
 
-from approvals.models import Effect, Person
-from approvals.wording import clean_text, day_and_time, one_line, straight
+from approvals.models import Effect, Person, Target
+from approvals.wording import one_line
+from integrations.mail.about import of_promotion, of_target
 
 LONGEST_SUBJECT = 150
-LONGEST_TEXT = 10_000
-_BREAK = SafeString("<br>\n")
-Link = tuple[str, str]  # the words, the address
 
 
-def compose(effect: Effect, person: Person) -> EmailMultiAlternatives:
-    """The mail of ``effect`` for one person, with nobody else's address in it."""
-    text = clean_text(straight(str(effect.payload["text"])))[:LONGEST_TEXT]
-    label, url = _link(effect)
-    foot = _foot(effect, person)
+def compose(effect: Effect, person: Person, now: datetime | None = None) -> EmailMultiAlternatives:
+    """The mail of ``effect`` for one person, as things stand now, with nobody else's address in it."""
+    now = now or timezone.now()
+    if effect.promotion is not None:
+        letter = of_promotion(effect, effect.promotion, person, now)
+    else:
+        letter = of_target(effect, effect.target, now)
     message = EmailMultiAlternatives(
-        subject=one_line(str(effect.payload["subject"]), LONGEST_SUBJECT),
-        body=f"{text}\n\n{label}: {url}\n\n-- \n{foot}\n",
+        subject=one_line(f"[Countersign] {letter.subject}", LONGEST_SUBJECT),
+        body=letter.plain(),
         to=[person.email],
         headers={
             "Message-ID": message_id(effect, person),
             "Auto-Submitted": "auto-generated",  # RFC 3834: nobody's absence note comes back
+            **_thread(effect),
+            **_list(effect.target),
         },
     )
-    message.attach_alternative(_html(text, (label, url), foot), "text/html")
+    message.attach_alternative(letter.html(), "text/html")
     return message
 
 
 def message_id(effect: Effect, person: Person) -> str:
     """The same for every repetition, so that a mail that arrives twice is shown once."""
-    name = salted_hmac("integrations.mail", f"{effect.dedupe_key}:{person.pk}").hexdigest()
-    domain = parseaddr(settings.DEFAULT_FROM_EMAIL)[1].rpartition("@")[2] or "localhost"
-    return f"<{name}@{domain}>"
+    return _id(f"{effect.dedupe_key}:{person.pk}")
 
 
-def _link(effect: Effect) -> Link:
-    """Where one reads on, signed in as oneself; following it changes nothing."""
-    label, path = "Open Countersign", "/"
-    if effect.promotion is not None:
-        label = "See where it stands and what you may do"
-        path = f"{effect.promotion.get_absolute_url()}#actions"
-    elif effect.target is not None:
-        label, path = "Open the model's page", effect.target.model.get_absolute_url()
-    return label, f"{settings.BASE_URL}{path}"
+def _thread(effect: Effect) -> dict[str, str]:
+    """All mails of one promotion answer one that nobody ever sent: that is how mail programs put them together."""
+    if effect.promotion_id is None:
+        return {}
+    root = _id(f"promotion:{effect.promotion_id}")
+    return {"In-Reply-To": root, "References": root}
 
 
-def _foot(effect: Effect, person: Person) -> str:
-    return f"Countersign wrote this on {day_and_time(effect.created_at)}, because {_why(effect, person)}."
-
-
-def _why(effect: Effect, person: Person) -> str:
-    if effect.promotion is not None and effect.promotion.requester_id == person.pk:
-        return "you asked for it"
-    target = effect.target  # a promotion's effects carry its target, too
+def _list(target: Target | None) -> dict[str, str]:
+    """RFC 2919, to filter by. A name without ASCII letters is told by the target's number."""
     if target is None:
-        return "you are among its people"
-    return f"you are concerned with {target.model.name} in {target.environment.name}"
+        return {}
+    named = [(target.environment.name, "environment"), (target.model.name, "model")]
+    parts = [slugify(name)[:60].strip("-_") or f"{kind}-of-{target.pk}" for name, kind in named]
+    return {"List-Id": f"<{'.'.join(parts)}.countersign.{_domain()}>"}
 
 
-def _html(text: str, link: Link, foot: str) -> SafeString:
-    anchor = format_html('<a href="{}">{}</a>', link[1], link[0])
-    paragraphs = [*map(_lines, re.split(r"\n{2,}", text)), anchor, foot]
-    return format_html(
-        '<!doctype html>\n<html lang="en"><body>\n{}\n</body></html>\n',
-        format_html_join("\n", "<p>{}</p>", ((each,) for each in paragraphs)),
-    )
+def _id(name: str) -> str:
+    return f"<{salted_hmac('integrations.mail', name).hexdigest()}@{_domain()}>"
 
 
-def _lines(paragraph: str) -> SafeString:
-    return format_html_join(_BREAK, "{}", ((line,) for line in paragraph.splitlines()))
+def _domain() -> str:
+    return parseaddr(settings.DEFAULT_FROM_EMAIL)[1].rpartition("@")[2] or "localhost"

@@ -26,10 +26,10 @@ from django.db.models import QuerySet  # noqa: E402
 from django.utils import timezone  # noqa: E402
 
 from approvals import services  # noqa: E402
-from approvals.models import ModelVersion, Person, Promotion, Target  # noqa: E402
+from approvals.models import ModelVersion, Person, Preferences, Promotion, Target  # noqa: E402
 from approvals.services.freezes import frozen_at  # noqa: E402
 from approvals.services.judging import judge  # noqa: E402
-from approvals.states import DeploymentStatus, Verdict, Via  # noqa: E402
+from approvals.states import DeploymentStatus, MailWish, Verdict, Via  # noqa: E402
 from integrations.models import Poll, SlackIdentity  # noqa: E402
 
 PATIENCE_SECONDS = 180
@@ -92,6 +92,10 @@ def _people() -> None:
                 "linked_at": timezone.now(),
             },
         )
+    # Who is linked in Slack gets mail only if they want it: somebody does, so that there is something to see.
+    Preferences.objects.get_or_create(
+        person=Person.objects.get(username="bob"), defaults={"mail": MailWish.ALWAYS}
+    )
 
 
 def _carry(model: str, past: Past, check: Callable[[], None]) -> None:

@@ -129,6 +129,8 @@ OWN_EVENTS = {
     "command": {"configuration.applied"},
     "task": {"promotion.sealed", "promotion.expired"},
 }
+# Of what it seals or ends people are told.
+OWN_EFFECTS = {EffectKind.MAIL, EffectKind.TELL}
 
 
 def decided() -> tuple[Any, ...]:
@@ -148,7 +150,11 @@ def only_its_own(door: str, refusal: str, tried: Attempt, before: tuple[Any, ...
     new = set(Event.objects.exclude(pk__in=before[4]).values_list("kind", flat=True))
     assert new <= OWN_EVENTS.get(door, set()), (door, refusal, new)
     assert door != "task" or worked(refusal, new), (refusal, new)
-    assert after[1:4] == before[1:4], (door, refusal)
+    assert after[1:3] == before[1:3], (door, refusal)
+    effects_of = Effect.objects.filter(pk__in=set(after[3]) ^ set(before[3]))
+    told = set(effects_of.values_list("kind", flat=True))
+    assert set(before[3]) <= set(after[3]), (door, refusal)
+    assert told <= (OWN_EFFECTS if door == "task" and new else set()), (door, refusal, told)
     if not new or door == "command":
         assert after[0] == before[0], (door, refusal)
         return

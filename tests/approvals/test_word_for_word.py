@@ -1,4 +1,4 @@
-"""Every door explains a promotion in the same words: its page, ``manage.py policy explain``, the API and Slack."""
+"""Each door explains a promotion in the same words: page, ``manage.py policy explain``, API, Slack and mail."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ from django.utils import timezone
 from approvals import services
 from approvals.explain import explain
 from approvals.gates import EvidencePassed, MetricLimit
-from approvals.models import Person, Promotion
+from approvals.models import Effect, Person, Promotion
 from approvals.policies import Requirement
 from approvals.rules import Condition, Rule
 from approvals.states import Via
+from integrations.mail.message import compose
 from integrations.slack.modals import details
 from tests.world import World
 
@@ -128,6 +129,8 @@ SITUATIONS: list[Callable[[World], Promotion]] = [
     changed_policy,
 ]
 
+ASKED = {"payload": {"occasion": "request", "subject": "Decide", "text": "Somebody asks."}}
+
 
 def words(text: str) -> str:
     return " ".join(text.split())
@@ -179,3 +182,8 @@ def test_the_same_words(
         modal = json.dumps(details(promotion, person), ensure_ascii=False)
         for sentence in [*explained.sentences, explained.you]:
             assert html.escape(sentence, quote=False) in modal, sentence
+
+        mail = compose(Effect(promotion=promotion, target=promotion.target, **ASKED), person)
+        for text in (str(mail.body), html.unescape(str(mail.alternatives[0][0]))):
+            for sentence in [*explained.sentences, explained.you]:
+                assert words(sentence) in words(text), sentence

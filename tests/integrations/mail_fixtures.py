@@ -15,6 +15,7 @@ from approvals.models.outbox import EffectKind
 from approvals.services import telling
 from approvals.states import Occasion
 from integrations.effects import HANDLERS
+from integrations.models import SlackIdentity
 from integrations.outbox import deliver_due
 from sandbox.mail import Server
 from sandbox.mail.mailbox import Mailbox, Message
@@ -35,6 +36,8 @@ class Mail:
             False,
         )
         settings.EMAIL_PORT, settings.DEFAULT_FROM_EMAIL = server.smtp_port, SENDER
+        # Who gets mail although they are linked in Slack is a question of its own (test_mail_wishes.py).
+        SlackIdentity.objects.all().delete()
 
     @property
     def box(self) -> Mailbox:
