@@ -121,6 +121,8 @@ def home_of(belongs: str, body: Body) -> str:
     """
     if belongs in settings.SLACK_TEAM_ID:
         return str(settings.SLACK_TEAM_ID[0])
+    if not belongs:
+        return ""
     rows = list(_active().filter(Q(team_id=belongs) | Q(enterprise_id=belongs)).order_by("pk"))
     if any(row.team_id == belongs for row in rows):
         return belongs

@@ -10,7 +10,7 @@ import base64
 import html
 import secrets
 import time
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode
 
 from starlette.requests import Request
 from starlette.responses import (
@@ -164,7 +164,7 @@ async def authorize(request: Request) -> Response:
         ]
         buttons.append('<button name="team" value="">Cancel</button>')
         return HTMLResponse(PAGE % (html.escape(scope.replace(",", ", ")), "".join(buttons)))
-    team = str((await request.form()).get("team") or "")
+    team = dict(parse_qsl((await request.body()).decode())).get("team", "")
     if team and team not in {*TEAMS, *ENTERPRISES}:
         return PlainTextResponse("team_not_found", status_code=400)
     answer = {"code": found.new_code(team, address, scope)} if team else {"error": "access_denied"}
@@ -172,7 +172,7 @@ async def authorize(request: Request) -> Response:
 
 
 def _send(request: Request, team: str, event: JSON, asked: JSON) -> None:
-    """An event of the workspace or organisation `team`; `outer` of what was asked replaces fields of its envelope."""
+    """An event of the workspace or organisation `team`; `outer` replaces fields of its envelope."""
     organisation = BELONGS.get(team) or (team if team in ENTERPRISES else None)
     request.app.state.sender.event(
         {
