@@ -58,13 +58,6 @@ def is_configured() -> bool:
     return bool(settings.SLACK_BOT_TOKEN) or _active().exists()
 
 
-def known() -> set[str]:
-    """The ids of all workspaces that there is a token for, also where it may have been revoked."""
-    by_settings = settings.SLACK_TEAM_ID[:1] if settings.SLACK_BOT_TOKEN else []
-    installed = SlackWorkspace.objects.exclude(token="").values_list("team_id", flat=True)
-    return {*by_settings, *installed}
-
-
 def is_ours(team: str) -> bool:
     """Whether people of this workspace or organisation may decide: the app is installed there now."""
     row = SlackWorkspace.objects.filter(team_id=team).first()

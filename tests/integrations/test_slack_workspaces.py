@@ -28,7 +28,7 @@ from integrations import polls, status
 from integrations.checks import services_are_configured
 from integrations.errors import Unavailable
 from integrations.models import Poll, SlackIdentity, SlackWorkspace
-from integrations.polled import ensure
+from integrations.polled import ensure, slack_teams
 from integrations.slack import identities, installations, workspaces
 from integrations.slack.client import slack as client_of
 from integrations.slack.listeners import bolt_app
@@ -450,7 +450,7 @@ class TestRemoving:
         assert installations.look(LAB) == installations.CALM
         row = SlackWorkspace.objects.get(team_id=LAB)
         assert raw(row) == ("", "") and not row.is_active, "what Slack refuses is forgotten"
-        assert LAB not in workspaces.known()
+        assert LAB not in slack_teams()
         assert Event.objects.filter(kind="slack.uninstalled").count() == 1
         # Either it is installed again, and everybody decides as before …
         installer.install()
