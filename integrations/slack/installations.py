@@ -36,7 +36,7 @@ MANIFEST = Path(settings.ROOT) / "slack-manifest.yaml"
 # slack_sdk's own rotator begins as early; until then there is time to look again and again.
 RENEW_BEFORE = timedelta(hours=2)
 AGAIN = "Install the app again."
-# How often a workspace is looked at, in seconds: quickly while something is wrong or is left to do.
+# How often a workspace is looked at, in seconds: quickly while there are more people to ask about.
 QUICK, CALM = 60.0, 300.0
 
 
@@ -150,6 +150,8 @@ def renew(team: str, *, now: datetime) -> None:
         if row.expires_at - now > RENEW_BEFORE:
             return
         used = row.refresh_token
+        if row.problem and not used:
+            return  # it was said already
         try:
             fresh = decrypt(used)
         except Undecryptable as error:
@@ -165,7 +167,8 @@ def renew(team: str, *, now: datetime) -> None:
             code = code_of(error.__cause__)
             if isinstance(error, Unavailable) and code not in TOKEN_ERRORS:
                 raise
-            _trouble(team, used, f"Its token cannot be renewed ({code}). {AGAIN}", now)
+            sentence = f"Its token cannot be renewed ({code}). {AGAIN}"
+            _trouble(team, used, sentence, now, dead=code == "invalid_refresh_token")
             return
         with transaction.atomic():
             locked = SlackWorkspace.objects.select_for_update().get(pk=row.pk)
@@ -190,11 +193,14 @@ def _alone(team: str) -> Iterator[bool]:
                 cursor.execute("SELECT pg_advisory_unlock(hashtextextended(%s, 0))", [name])
 
 
-def _trouble(team: str, used: str, sentence: str, now: datetime) -> None:
-    """Note a problem of the refresh token ``used``, unless another one was installed meanwhile."""
+def _trouble(team: str, used: str, sentence: str, now: datetime, *, dead: bool = False) -> None:
+    """Note a problem of the refresh token ``used``, unless another one was installed meanwhile. A ``dead`` one is
+    forgotten."""
     log.warning("slack token not renewed", team=team, why=sentence)
     rows = SlackWorkspace.objects.filter(team_id=team, refresh_token=used, is_active=True)
     rows.exclude(problem=sentence).update(problem=sentence, problem_at=now)
+    if dead:
+        rows.update(refresh_token="")
 
 
 @transaction.atomic
@@ -240,7 +246,7 @@ def look(team: str) -> float:
         row = _try(team, now)
     if not row.is_active:
         return CALM
-    return QUICK if standings.look(team, now=now) or row.problem else CALM
+    return QUICK if standings.look(team, now=now) else CALM
 
 
 def _try(team: str, now: datetime) -> SlackWorkspace:
