@@ -33,6 +33,7 @@ from integrations.models import Poll, SlackIdentity, SlackWorkspace
 from integrations.polled import ensure, slack_teams
 from integrations.slack import identities, installations, workspaces
 from integrations.slack.client import slack as client_of
+from integrations.slack.encryption import decrypt
 from integrations.slack.listeners import bolt_app
 from integrations.slack.messages import render
 from tests.integrations.slack_fixtures import (
@@ -304,7 +305,7 @@ class TestSecrets:
             row.refresh_from_db()
         finally:
             configure_logging(json=False, level="ERROR")
-        token, refresh = workspaces.token_of(LAB), installations.decrypt(row.refresh_token)
+        token, refresh = workspaces.token_of(LAB), decrypt(row.refresh_token)
         assert token.startswith("xoxe.xoxb-1-") and refresh.startswith("xoxe-1-")
         said = "".join(record.getMessage() for record in caplog.records)
         assert "oauth.v2.access" not in said or "xoxe" not in said
