@@ -182,6 +182,19 @@ KINDS: dict[str, Kind] = {
     ),
     "slack.linked": Kind("{actor} linked their Slack account", "link"),
     "slack.unlinked": Kind("{actor} unlinked the Slack account of {person}", "unlink"),
+    "slack.standing": Kind(
+        "Slack says of the account of {person}: {standing}", "user-cog", "attention"
+    ),
+    "slack.installed": Kind("{actor} installed the Slack app in the workspace {workspace}", "plug"),
+    "slack.uninstalled": Kind(
+        "The Slack app is gone from the workspace {workspace}: {why}", "unplug", "bad"
+    ),
+    "slack.back": Kind("The Slack app works again in the workspace {workspace}", "plug", "good"),
+    "slack.forgotten": Kind(
+        "{actor} took the Slack workspace {workspace} off the list, and unlinked its people",
+        "trash-2",
+        "attention",
+    ),
 }
 UNKNOWN = Kind("{kind}", "circle")
 
@@ -234,6 +247,13 @@ def sentence_of(event: Event) -> str:
         "registry": registry_words(event.data),
     }
     return kind_of(event).sentence.format_map(_Tolerant(values)).strip()
+
+
+def whence(event: Event) -> str:
+    """Where exactly it came from, for whoever looks closely: ``as U0BOB in C0RELEASES of T0ACME``."""
+    place = event.data.get("origin") or {}
+    words = (("as", "user"), ("in", "channel"), ("of", "team"))
+    return " ".join(f"{word} {place[key]}" for word, key in words if place.get(key))
 
 
 class _Tolerant(dict[str, Any]):

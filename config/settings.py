@@ -28,6 +28,8 @@ VAR = Path(read("COUNTERSIGN_VAR", str(ROOT / "var")))
 SANDBOX = read_bool("SANDBOX")
 DEBUG = read_bool("DEBUG")
 SECRET_KEY = read("SECRET_KEY")
+# Former ones, separated by commas: what they signed and encrypted can still be read.
+SECRET_KEY_FALLBACKS = read_list("SECRET_KEY_FALLBACKS")
 BASE_URL = read("BASE_URL", "http://127.0.0.1:8000").rstrip("/")
 _base = urlsplit(BASE_URL)
 if _base.scheme not in {"http", "https"} or not _base.hostname:
@@ -58,6 +60,13 @@ SLACK_BOT_TOKEN = read("SLACK_BOT_TOKEN", "")
 SLACK_SIGNING_SECRET = read("SLACK_SIGNING_SECRET", "")
 # Whose people may decide: the workspace's id, and on Enterprise Grid the organisation's after it.
 SLACK_TEAM_ID = read_list("SLACK_TEAM_ID")
+# For installing the app in several workspaces by OAuth; neither, where SLACK_BOT_TOKEN is enough.
+SLACK_CLIENT_ID = read("SLACK_CLIENT_ID", "")
+SLACK_CLIENT_SECRET = read("SLACK_CLIENT_SECRET", "")
+# Encrypts the tokens so obtained, instead of SECRET_KEY; former ones after a comma.
+SLACK_TOKEN_KEY = read_list("SLACK_TOKEN_KEY")
+if any(len(each) < 32 for each in SLACK_TOKEN_KEY):
+    raise Misconfigured("SLACK_TOKEN_KEY is too short. Make one with: openssl rand -hex 32")
 # Mail is off unless EMAIL_HOST is set.
 EMAIL_HOST = read("EMAIL_HOST", "")
 _tls = read_choice("EMAIL_TLS", ["starttls", "tls", "off"])

@@ -48,11 +48,29 @@ class SentMailAdmin(LookOnly):
     list_display = ("effect_id", "person", "at", "refusal")
 
 
+@admin.register(models.SlackWorkspace)
+class SlackWorkspaceAdmin(LookOnly):
+    """Where the app is installed. No token is shown, not even encrypted."""
+
+    list_display = (
+        "name",
+        "team_id",
+        "is_active",
+        "problem",
+        "expires_at",
+        "installed_by",
+        "installed_at",
+    )
+    list_filter = ("is_active",)
+    exclude = ("token", "refresh_token")
+
+
 @admin.register(models.SlackIdentity)
 class SlackIdentityAdmin(LookOnly):
     """Who is who. Deleting a row unlinks that person, and is recorded."""
 
-    list_display = ("person", "team_id", "user_id", "linked_at")
+    list_display = ("person", "team_id", "user_id", "name", "standing", "checked_at", "linked_at")
+    list_filter = ("standing",)
     search_fields = ("person__username", "user_id")
     actions = None
 

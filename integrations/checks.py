@@ -15,6 +15,23 @@ def _together(names: Sequence[str]) -> tuple[list[str], list[str]]:
     return have, [name for name in names if name not in have]
 
 
+def _slack_problems() -> list[str]:
+    """One workspace by its bot token, or any number by OAuth; both need the signing secret."""
+    problems = []
+    one, one_missing = _together(["SLACK_BOT_TOKEN", "SLACK_TEAM_ID"])
+    many, many_missing = _together(["SLACK_CLIENT_ID", "SLACK_CLIENT_SECRET"])
+    missing = [] if settings.SLACK_SIGNING_SECRET else ["SLACK_SIGNING_SECRET"]
+    if one or (settings.SLACK_SIGNING_SECRET and not many):
+        missing = [*one_missing, *missing]
+        if missing:
+            problems.append(f"{' and '.join(missing)} not set: Slack needs all three.")
+    elif many and missing:
+        problems.append(f"{missing[0]} not set: Slack's requests could not be verified.")
+    if many and many_missing:
+        problems.append(f"{many_missing[0]} not set, which installing the Slack app needs as well.")
+    return problems
+
+
 @register()
 def services_are_configured(
     app_configs: Sequence[AppConfig] | None, **kwargs: object
@@ -34,9 +51,7 @@ def services_are_configured(
         problems.append(
             "GITHUB_WEBHOOK_SECRET is not set: GitHub's webhooks could not be verified."
         )
-    slack, slack_missing = _together(["SLACK_BOT_TOKEN", "SLACK_SIGNING_SECRET", "SLACK_TEAM_ID"])
-    if slack and slack_missing:
-        problems.append(f"{' and '.join(slack_missing)} not set: Slack needs all three.")
+    problems += _slack_problems()
     if settings.EMAIL_HOST:
         try:
             sanitize_address(settings.DEFAULT_FROM_EMAIL, "utf-8")

@@ -76,6 +76,9 @@ class SlackWorkspace(models.Model):
     team_id = models.CharField(
         max_length=40, unique=True, help_text="T…, or E… of an organisation."
     )
+    enterprise_id = models.CharField(
+        max_length=40, blank=True, help_text="E…, where the workspace belongs to an organisation."
+    )
     name = models.CharField(max_length=200, blank=True)
     bot_user_id = models.CharField(max_length=40, blank=True)
     token = models.TextField(blank=True, help_text="Encrypted.")
@@ -126,6 +129,7 @@ class SlackIdentity(models.Model):
 
     team_id = models.CharField(max_length=40)
     user_id = models.CharField(max_length=40)
+    name = models.CharField(max_length=200, blank=True, help_text="As Slack last said.")
     standing = models.CharField(
         max_length=20, choices=SlackStanding.choices, default=SlackStanding.MEMBER
     )
@@ -143,6 +147,12 @@ class SlackIdentity(models.Model):
 
     def __str__(self) -> str:
         return f"{self.person} is {self.user_id}"
+
+    @property
+    def workspace(self) -> str:
+        """The workspace's name, empty while it is not known."""
+        names = SlackWorkspace.objects.filter(team_id=self.team_id).values_list("name", flat=True)
+        return names.first() or ""
 
 
 class SlackMessage(models.Model):

@@ -14,7 +14,7 @@ from approvals.models import Repository, Step, Target, WorkflowRun
 from approvals.states import DeploymentStatus, WorkflowKind
 from integrations import pace
 from integrations.github.client import credential
-from integrations.models import Heartbeat, Poll
+from integrations.models import Heartbeat, Poll, SlackWorkspace
 
 # Older runs prove nothing that anybody still waits for; some at a time, so that a first start stays polite.
 JOBS_SINCE = timedelta(days=30)
@@ -32,8 +32,8 @@ HURRY_AT_MOST_EVERY = timedelta(seconds=5)
 
 def ensure(now: datetime) -> None:
     """There is one row for MLflow, one per active repository, one per run being followed, one per completed
-    run whose jobs are to be read, one per serving layer and per live version that is compared. The number of
-    statements does not depend on the number of rows."""
+    run whose jobs are to be read, one per serving layer and per live version that is compared, one per
+    workspace of Slack's. The number of statements does not depend on the number of rows."""
     Heartbeat.objects.update_or_create(name=ENSURED, defaults={"at": now})
     runs, jobs = _followed(), _unread_jobs(now)
     here = Poll.objects.filter(kind="repository", key=OuterRef("name"))
@@ -45,12 +45,15 @@ def ensure(now: datetime) -> None:
     served, hashed = _compared()
     _add("serving", served, now)
     _add("artifacts", hashed, now)
+    installed = slack_teams()
+    _add("slack", installed, now)
     active = Repository.objects.filter(name=OuterRef("key"), is_active=True)
     gone = Q(~Exists(active), kind="repository")
     gone |= Q(kind="run") & ~Q(key__in=runs | _wanting_a_last_look(runs))
     gone |= Q(kind="jobs") & ~Q(key__in=jobs)
     gone |= Q(kind="serving") & ~Q(key__in=served)
     gone |= Q(kind="artifacts") & ~Q(key__in=hashed)
+    gone |= Q(kind="slack") & ~Q(key__in=installed)
     Poll.objects.filter(gone).delete()
 
 
@@ -133,6 +136,13 @@ def _compared() -> tuple[set[str], set[str]]:
     asked = targets.exclude(health_url="").values_list("pk", flat=True)
     live = targets.filter(live_version__isnull=False).values_list("live_version", flat=True)
     return {str(pk) for pk in asked}, {str(pk) for pk in live}
+
+
+def slack_teams() -> set[str]:
+    """The workspaces of Slack's that there is a token for, also where it may have been revoked."""
+    by_settings = settings.SLACK_TEAM_ID[:1] if settings.SLACK_BOT_TOKEN else []
+    installed = SlackWorkspace.objects.exclude(token="").values_list("team_id", flat=True)
+    return {*by_settings, *installed}
 
 
 def _wanting_a_last_look(runs: set[str]) -> set[str]:

@@ -23,6 +23,7 @@ from integrations.github.gate import look_for_lost_question
 from integrations.github.runs import follow_run, poll_repository, read_jobs
 from integrations.models import Poll
 from integrations.polled import ensure, hurry
+from integrations.slack import installations
 from integrations.watching import look_at_artifacts, look_at_serving
 
 __all__ = ["claim", "ensure", "hurry", "look", "poll_due"]
@@ -117,6 +118,10 @@ def _artifacts(poll: Poll) -> Seen:
     return Seen(look_at_artifacts(poll))
 
 
+def _slack(poll: Poll) -> Seen:
+    return Seen(installations.look(poll.key))
+
+
 def _note(poll: Poll, answer: Answer) -> None:
     poll.etag = answer.etag or poll.etag
     poll.remaining = answer.remaining
@@ -129,6 +134,7 @@ LOOK: dict[str, Callable[[Poll], Seen]] = {
     "jobs": _jobs,
     "serving": _serving,
     "artifacts": _artifacts,
+    "slack": _slack,
 }
 
 

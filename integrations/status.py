@@ -17,6 +17,7 @@ from config.health import HEARTBEAT_LIMIT
 from integrations import pace
 from integrations.github.client import credential
 from integrations.models import Heartbeat, Poll, RateLimit
+from integrations.slack import workspaces
 
 # One failed look is a hiccup; after three the data on the pages may be old.
 FAILURES = 3
@@ -34,6 +35,7 @@ SERVICES = {
     "jobs": "GitHub",
     "serving": "What a serving layer serves",
     "artifacts": "MLflow",
+    "slack": "Slack",
 }
 
 
@@ -63,6 +65,7 @@ def notices() -> list[str]:
             f"{SERVICES[poll.kind]} cannot be read ({poll.last_error.rstrip('.')}); {known}."
         )
     found += _rate_limit(now)
+    found += workspaces.problems()
     waiting = dict(
         Effect.objects.filter(
             kind__in=[kind for kinds, _ in MESSAGES for kind in kinds],

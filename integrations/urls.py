@@ -12,4 +12,8 @@ urlpatterns = [
     path("slack/events", slack.events, name="slack_events"),
     path("slack/link/<str:token>/", slack.link, name="slack_link"),
     path("slack/unlink/", slack.unlink, name="slack_unlink"),
+    path("slack/workspaces/", slack.workspaces_page, name="slack_workspaces"),
+    path("slack/workspaces/<str:team>/forget/", slack.forget, name="slack_forget"),
+    path("slack/install", slack.install, name="slack_install"),
+    path("slack/oauth", slack.oauth, name="slack_oauth"),
 ]

@@ -24,6 +24,7 @@ SECRETS = (
     "GITHUB_WEBHOOK_SECRET",
     "SLACK_BOT_TOKEN",
     "SLACK_SIGNING_SECRET",
+    "SLACK_CLIENT_SECRET",
 )
 # A developer's shell may hold real accounts. The demo talks to its stand-ins, never with these.
 REAL_WORLD = (
@@ -32,6 +33,8 @@ REAL_WORLD = (
     "GITHUB_APP_INSTALLATION_ID",
     "EMAIL_USER",
     "EMAIL_PASSWORD",
+    "SLACK_TOKEN_KEY",
+    "SECRET_KEY_FALLBACKS",
     "DEBUG",
 )
 # Workers that die on purpose are for the tests alone.
@@ -129,6 +132,7 @@ def build(
         "GITHUB_API_URL": home["GITHUB_PORT"],
         "SLACK_API_URL": home["SLACK_PORT"] + "/api/",
         "SLACK_TEAM_ID": "T0ACME",
+        "SLACK_CLIENT_ID": "1234567890.0987654321",
         "EMAIL_HOST": "127.0.0.1",
         "EMAIL_PORT": str(ports["MAIL_SMTP_PORT"]),
         "EMAIL_TLS": "off",

@@ -11,6 +11,7 @@ from django.utils import timezone
 from approvals.models import Effect, Event, Person, Promotion, Target
 from approvals.models.outbox import EffectKind
 from approvals.seals import digest
+from approvals.services.origin import origin
 from approvals.signals import effects_written
 from approvals.states import PromotionStatus
 
@@ -65,7 +66,8 @@ def record(
     now: datetime | None = None,
     **data: Any,
 ) -> Event:
-    """Append one event; about a promotion, its message is brought up to date too.
+    """Append one event, which also names where it came from; about a promotion, its message is brought up to
+    date too.
 
     Must run inside the verb's transaction and after its row locks: the lock on the chain is always the
     last one taken, so verbs cannot deadlock over it.
@@ -75,6 +77,8 @@ def record(
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_CHAIN_LOCK])
     last = Event.objects.order_by("-id").values_list("hash", flat=True).first()
+    if place := origin():
+        data["origin"] = place
     event = Event(
         at=now or timezone.now(),
         kind=kind,

@@ -27,6 +27,7 @@ from approvals.models import (
     WorkflowRun,
 )
 from approvals.narrative import kind_of, sentence_of
+from approvals.narrative import whence as whence_of
 from approvals.selectors.catalogue import policy_words
 from approvals.states import DeploymentStatus, PromotionStatus
 from approvals.web import links
@@ -260,6 +261,12 @@ def avatar(person: Person | None, size: str = "") -> str:
 def sentence(event: Event) -> str:
     """The event in words."""
     return sentence_of(event)
+
+
+@register.filter
+def whence(event: Event) -> str:
+    """Where exactly it came from: user, channel and workspace of a chat."""
+    return whence_of(event)
 
 
 @register.simple_tag

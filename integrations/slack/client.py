@@ -31,8 +31,14 @@ LATER_ERRORS = {
 def slack(timeout: int = 10, *, team: str = "") -> Iterator[WebClient]:
     """The client of a workspace, the default one where none is named; inside the block Slack's errors become
     Unavailable or Rejected."""
+    with speaking(token_of(team), timeout) as client:
+        yield client
+
+
+@contextmanager
+def speaking(token: str | None, timeout: int = 10) -> Iterator[WebClient]:
+    """The client with this token, or with none where Slack is asked for one."""
     outside_transaction()
-    token = token_of(team)
     try:
         yield WebClient(
             token=token,
@@ -46,8 +52,11 @@ def slack(timeout: int = 10, *, team: str = "") -> Iterator[WebClient]:
         raise Unavailable(f"Slack could not be reached ({type(error).__name__}).") from error
 
 
-def code_of(error: SlackApiError) -> str:
-    """Slack's error code, such as ``channel_not_found``; empty when the answer was not Slack's JSON."""
+def code_of(error: BaseException | None) -> str:
+    """Slack's error code, such as ``channel_not_found``; empty when the answer was not Slack's JSON, or it is no
+    error of Slack's."""
+    if not isinstance(error, SlackApiError):
+        return ""
     code = str(error.response.get("error", "")) if error.response is not None else ""
     return code if re.fullmatch(r"[a-z0-9_]{1,60}", code) else ""
 

@@ -1,31 +1,39 @@
-"""Slack's door: one address for interactions, commands and events; and the pages of the link flow."""
+"""Slack's door: one address for interactions, commands and events; the pages of linking and of installing."""
 
 from __future__ import annotations
 
 import hashlib
 import re
+import secrets
+import time
 
 import structlog
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_not_required
+from django.core.exceptions import PermissionDenied
 from django.db import IntegrityError, transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
+from django.utils.crypto import constant_time_compare
 from django.views.decorators.csrf import csrf_exempt
-from django.views.decorators.http import require_http_methods, require_POST
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
 from slack_bolt.adapter.django import SlackRequestHandler
 from slack_sdk.signature import SignatureVerifier
 
 from approvals.models import InboundDelivery
 from approvals.services import Refused
-from integrations.slack import identities
+from approvals.web.pages import person_of
+from integrations.models import SlackWorkspace
+from integrations.slack import identities, installations
 from integrations.slack.listeners import bolt_app
 
 log = structlog.get_logger(__name__)
 SIGNATURE = re.compile(r"v0=[0-9a-f]{64}")
 TIMESTAMP = re.compile(r"[0-9]{1,12}")
+# The session's key of an installation that was begun, and for how long it may be finished.
+STATE, STATE_SECONDS = "slack_install", 600
 
 
 def _refuse(why: str) -> HttpResponse:
@@ -65,12 +73,15 @@ def events(request: HttpRequest) -> HttpResponse:
 
 def _first_time(timestamp: str, given: str) -> bool:
     """Remember the signed request; False when it was seen before."""
+    return _remember("slack", hashlib.sha256(f"{timestamp}:{given}".encode()).hexdigest())
+
+
+def _remember(source: str, key: str) -> bool:
     now = timezone.now()
-    key = hashlib.sha256(f"{timestamp}:{given}".encode()).hexdigest()
     try:
         with transaction.atomic():
             InboundDelivery.objects.create(
-                source="slack", delivery_id=key, received_at=now, processed_at=now
+                source=source, delivery_id=key, received_at=now, processed_at=now
             )
     except IntegrityError:
         return False
@@ -80,24 +91,104 @@ def _first_time(timestamp: str, given: str) -> bool:
 @require_http_methods(["GET", "POST"])
 def link(request: HttpRequest, token: str) -> HttpResponse:
     """Opened from Slack while signed in: says what will be linked, and links on a press."""
-    if not request.user.is_authenticated:
-        return redirect("account_login")
+    person = person_of(request)
     try:
         if request.method == "POST":
-            identities.link(actor=request.user, token=token)
-            messages.success(request, "Your Slack account is linked.")
+            made = identities.link(actor=person, token=token)
+            messages.success(request, f"Your Slack account {made.name or made.user_id} is linked.")
             return redirect("profile")
-        data = identities.read_token(token)
+        offer = identities.offer(actor=person, token=token)
     except Refused as refusal:
+        if refusal.code == "slack_unreachable":  # the address is good still
+            return render(request, "slack/link.html", {"problem": refusal.sentence}, status=503)
         messages.error(request, refusal.sentence)
         return redirect("profile")
-    return render(request, "slack/link.html", {"slack_user": data["u"], "slack_team": data["t"]})
+    return render(request, "slack/link.html", {"offer": offer})
 
 
 @require_POST
 def unlink(request: HttpRequest) -> HttpResponse:
     """The person's own link is removed at once."""
-    if request.user.is_authenticated:
-        identities.unlink(actor=request.user, person=request.user)
-        messages.success(request, "Your Slack account is no longer linked.")
+    person = person_of(request)
+    identities.unlink(actor=person, person=person)
+    messages.success(request, "Your Slack account is no longer linked.")
     return redirect("profile")
+
+
+@require_GET
+def workspaces_page(request: HttpRequest) -> HttpResponse:
+    """For administrators: where the app is installed, how it goes there, and installing it in another one."""
+    if not person_of(request).is_superuser:
+        raise PermissionDenied
+    return render(
+        request,
+        "slack/workspaces.html",
+        {
+            "workspaces": SlackWorkspace.objects.select_related("installed_by").order_by(
+                "name", "pk"
+            ),
+            "by_settings": settings.SLACK_TEAM_ID[:1] if settings.SLACK_BOT_TOKEN else [],
+            "installable": bool(settings.SLACK_CLIENT_ID),
+            "redirect_uri": installations.redirect_uri(),
+        },
+    )
+
+
+@require_GET
+def install(request: HttpRequest) -> HttpResponse:
+    """On to Slack's page on which the app is allowed, with a state that only this session knows."""
+    person = person_of(request)
+    try:
+        installations.insist_on_administrator(person)
+    except Refused as refusal:
+        messages.error(request, refusal.sentence)
+        return redirect("overview")
+    state = secrets.token_urlsafe(32)
+    request.session[STATE] = {"state": state, "at": time.time(), "person": person.pk}
+    return redirect(installations.authorize_address(state))
+
+
+@require_GET
+def oauth(request: HttpRequest) -> HttpResponse:
+    """Where Slack sends the administrator back to, with a code for the token."""
+    person = person_of(request)
+    if not person.is_superuser:
+        raise PermissionDenied
+    asked = request.session.pop(STATE, None)
+    try:
+        if not _is_ours(asked, request.GET.get("state", ""), person.pk):
+            raise Refused(
+                "bad_state",
+                "This is not the end of an installation that you began here in the last ten minutes. Start again.",
+            )
+        if request.GET.get("error") or not request.GET.get("code"):
+            raise Refused(
+                "not_allowed", "Slack says that the app was not allowed. Nothing was installed."
+            )
+        made = installations.install(actor=person, code=request.GET["code"])
+        messages.success(request, f"The Slack app is installed in {made}.")
+    except Refused as refusal:
+        messages.error(request, refusal.sentence)
+    return redirect("slack_workspaces")
+
+
+def _is_ours(asked: object, state: str, person_id: int) -> bool:
+    """Whether it is the state that this session was given for this person, in time and for the first time."""
+    if not isinstance(asked, dict) or asked.get("person") != person_id:
+        return False
+    if not constant_time_compare(str(asked.get("state")), state):
+        return False
+    if not 0 <= time.time() - float(asked.get("at") or 0) <= STATE_SECONDS:
+        return False
+    # Two requests at once may both have found it in the session.
+    return _remember("slack-install", hashlib.sha256(state.encode()).hexdigest())
+
+
+@require_POST
+def forget(request: HttpRequest, team: str) -> HttpResponse:
+    """Take a workspace that the app was uninstalled from off the list."""
+    try:
+        installations.forget(actor=person_of(request), team=team)
+    except Refused as refusal:
+        messages.error(request, refusal.sentence)
+    return redirect("slack_workspaces")

@@ -24,7 +24,12 @@ def main() -> None:
     except KeyError as missing:
         parser.error(f"{missing.args[0]} is not set")
     app = create_app(
-        data=options.data, token=token, signing_secret=secret, events_url=options.events_url
+        data=options.data,
+        token=token,
+        signing_secret=secret,
+        events_url=options.events_url,
+        client_id=os.environ.get("SLACK_CLIENT_ID", ""),
+        client_secret=os.environ.get("SLACK_CLIENT_SECRET", ""),
     )
     print(f"Slack stand-in: http://127.0.0.1:{options.port}/ → {options.events_url}", flush=True)
     uvicorn.run(

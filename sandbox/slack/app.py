@@ -13,11 +13,12 @@ from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from sandbox.slack import control, page, web_api
+from sandbox.slack import control, installing, page, web_api
 from sandbox.slack.delivery import LIMIT_SECONDS, RETRY_SECONDS, Sender
+from sandbox.slack.elsewhere import installation
 from sandbox.slack.gestures import Gestures
 from sandbox.slack.workspace import SlackError, Workspace
-from sandbox.slack.world import JSON
+from sandbox.slack.world import JSON, resolve_channel, team_of
 
 STATIC = Path(__file__).with_name("static")
 
@@ -53,15 +54,27 @@ async def call(request: Request) -> Response:
 
 
 async def _answer(request: Request, space: Workspace, method: str, args: JSON) -> Response:
-    token = request.headers.get("authorization", "").removeprefix("Bearer ") or args.get("token")
+    authorization = request.headers.get("authorization", "")
+    token = authorization.removeprefix("Bearer ") or args.get("token")
+    found: installing.Installations = request.app.state.installations
+    if method == "oauth.v2.access":
+        fault = space.faults.take(method)
+        if fault and fault["fault"] == "server_error":
+            return PlainTextResponse("upstream connect error", status_code=503)
+        answer = {"ok": True, **found.access(args, authorization)}
+        if fault:  # it was granted, and the answer was lost
+            return PlainTextResponse("internal error", status_code=500)
+        return JSONResponse(answer)
     if method not in web_api.METHODS:
         raise SlackError("unknown_method", req_method=method)
     if method != "api.test":
         if not token:
             raise SlackError("not_authed")
-        if token != request.app.state.token:
-            raise SlackError("invalid_auth")
-    fault = space.faults.take(method)
+        args["_team"] = found.team_of(token)
+        channel = resolve_channel(str(args.get("channel") or ""))
+        if channel and installation(team_of(channel)) != args["_team"]:
+            raise SlackError("channel_not_found")
+    fault = space.faults.take(method, args.get("_team", ""))
     name = fault["fault"] if fault else ""
     if fault and name == "ratelimited":
         headers = {"Retry-After": str(fault.get("retry_after", 1))}
@@ -104,11 +117,14 @@ def create_app(
     events_url: str,
     limit_seconds: float = LIMIT_SECONDS,
     retry_seconds: tuple[float, ...] = RETRY_SECONDS,
+    client_id: str = "",
+    client_secret: str = "",
 ) -> Starlette:
     """A stand-in for Slack.
 
     `data` is the folder that keeps its state (None: in memory); `token` is the one bot token it
-    accepts; `events_url` is the product's inbound URL; `limit_seconds` is how long a click waits
+    accepts from the start; `client_id` and `client_secret` are those of the app, for installing it
+    by OAuth; `events_url` is the product's inbound URL; `limit_seconds` is how long a click waits
     (Slack: 3 s) and `retry_seconds` the pauses before an event is sent again.
     """
     app = Starlette(
@@ -118,6 +134,7 @@ def create_app(
             Route("/response/{key}", respond, methods=["POST"]),
             *page.ROUTES,
             *control.ROUTES,
+            *installing.ROUTES,
             Mount("/static", StaticFiles(directory=STATIC)),
         ]
     )
@@ -131,6 +148,6 @@ def create_app(
     )
     app.state.space = space
     app.state.sender = sender
-    app.state.token = token
+    app.state.installations = installing.Installations(space, token, client_id, client_secret)
     app.state.gestures = Gestures(space, sender, "stand-in-verification-token")
     return app

@@ -14,7 +14,7 @@ from starlette.routing import Route
 from sandbox.slack.delivery import AS_JSON, FORM, Sender
 from sandbox.slack.gestures import Gestures
 from sandbox.slack.workspace import Faults, SlackError, Workspace, public_view
-from sandbox.slack.world import JSON, PEOPLE, Person, person
+from sandbox.slack.world import EVERYBODY, JSON, Person, person
 
 Gesture = Callable[[Gestures, Person, str, JSON], Awaitable[JSON]]
 
@@ -86,9 +86,9 @@ async def views(request: Request) -> Response:
     """The open modals (top one last) and the Home view of every person who has any."""
     space: Workspace = request.app.state.space
     modals = {
-        p.name: [public_view(space.views[k]) for k in space.stacks.get(p.id, [])] for p in PEOPLE
+        p.name: [public_view(space.views[k]) for k in space.stacks.get(p.id, [])] for p in EVERYBODY
     }
-    homes = {p.name: public_view(h) for p in PEOPLE if (h := space.home(p.id))}
+    homes = {p.name: public_view(h) for p in EVERYBODY if (h := space.home(p.id))}
     return JSONResponse({"modals": {k: v for k, v in modals.items() if v}, "homes": homes})
 
 

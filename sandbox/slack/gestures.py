@@ -8,8 +8,9 @@ from typing import Any
 
 from sandbox.slack import limits, unfurls
 from sandbox.slack.delivery import Answer, Sender
+from sandbox.slack.elsewhere import BELONGS, ENTERPRISES, TEAMS, acting_in
 from sandbox.slack.workspace import SlackError, Workspace, channel_brief, public, public_view
-from sandbox.slack.world import APP_ID, COMMANDS, JSON, RELEASES, TEAM, Person
+from sandbox.slack.world import APP_ID, COMMANDS, JSON, RELEASES, Person
 
 EVENTS = ("message", "app_home_opened", "link_shared")
 CHOICES = ("static_select", "radio_buttons", "overflow")
@@ -159,7 +160,7 @@ class Gestures:
         fields = {
             "token": self.verification,
             "team_id": who.team,
-            "team_domain": TEAM["domain"] if who.team == TEAM["id"] else "other",
+            "team_domain": TEAMS[who.team]["domain"] if who.team in TEAMS else "other",
             "channel_id": brief["id"],
             "channel_name": brief["name"],
             "user_id": who.id,
@@ -167,7 +168,8 @@ class Gestures:
             "command": name,
             "text": str(asked.get("text") or ""),
             "api_app_id": APP_ID,
-            "is_enterprise_install": "false",
+            "is_enterprise_install": str(who.team in BELONGS).lower(),
+            **({"enterprise_id": BELONGS[who.team]} if who.team in BELONGS else {}),
             "response_url": self.space.new_response_url(base, who.id, brief["id"], None),
             "trigger_id": self.space.new_trigger(who.id),
         }
@@ -218,14 +220,14 @@ class Gestures:
         self.sender.event(
             {
                 "token": self.verification,
-                "team_id": TEAM["id"],
+                "team_id": acting_in(who.team)["id"],
                 "api_app_id": APP_ID,
                 "event": event,
                 "type": "event_callback",
                 "event_id": "Ev" + secrets.token_hex(5).upper(),
                 "event_time": int(time.time()),
                 "is_ext_shared_channel": event.get("channel") == RELEASES,
-                "authorizations": [{"team_id": TEAM["id"], "is_bot": True}],
+                "authorizations": [{"team_id": acting_in(who.team)["id"], "is_bot": True}],
             }
         )
 
@@ -245,9 +247,9 @@ class Gestures:
             },
             "api_app_id": APP_ID,
             "token": self.verification,
-            "team": {"id": TEAM["id"], "domain": TEAM["domain"]},
-            "enterprise": None,
-            "is_enterprise_install": False,
+            "team": {key: acting_in(who.team)[key] for key in ("id", "domain")},
+            "enterprise": ENTERPRISES.get(BELONGS.get(who.team, "")),
+            "is_enterprise_install": who.team in BELONGS,
         }
 
     def _view(self, who: Person, asked: JSON) -> JSON | None:

@@ -6,14 +6,28 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
+from sandbox.slack import elsewhere
+from sandbox.slack.elsewhere import TEAMS, acting_in, installation
 from sandbox.slack.workspace import Workspace, public, public_view
-from sandbox.slack.world import BOT_NAME, BOT_USER, CHANNELS, COMMANDS, PEOPLE, TEAM, person
+from sandbox.slack.world import (
+    BOT_NAME,
+    BOT_USER,
+    CHANNELS,
+    COMMANDS,
+    EVERYBODY,
+    PEOPLE,
+    TEAM,
+    person,
+    team_of,
+)
 
 SHOWN = 200  # the newest messages of a channel
 
 
 async def world(request: Request) -> Response:
     """Who there is, and from which moment on private messages are this page's."""
+    space: Workspace = request.app.state.space
+    there = request.app.state.installations.installed()
     people = [
         {
             "id": p.id,
@@ -21,16 +35,22 @@ async def world(request: Request) -> Response:
             "real_name": p.real_name,
             "role": p.role,
             "im": p.im,
-            "foreign": p.team != TEAM["id"],
+            "foreign": p.team not in TEAMS,
+            "workspace": acting_in(p.team)["id"],
         }
-        for p in PEOPLE
+        for p in EVERYBODY
+        if p in PEOPLE or (p.team != TEAM["id"] and installation(p.team) in there)
     ]
-    space: Workspace = request.app.state.space
     return JSONResponse(
         {
             "people": people,
             "app": {"id": BOT_USER, "name": BOT_NAME},
-            "channels": CHANNELS,
+            "channels": [
+                {**c, "team": team_of(c["id"])}
+                for c in (*CHANNELS, *elsewhere.CHANNELS)
+                if c in CHANNELS or installation(c["team"]) in there
+            ],
+            "workspaces": {key: each["name"] for key, each in TEAMS.items()},
             "commands": COMMANDS,
             "since": space.store.next_ts(),
         }

@@ -7,7 +7,9 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qsl
 
-from sandbox.slack import unfurls
+from sandbox.slack import elsewhere, unfurls
+from sandbox.slack.elsewhere import TEAMS, acting_in, installation
+from sandbox.slack.members import member, visible
 from sandbox.slack.workspace import SlackError, Workspace, public, public_view
 from sandbox.slack.world import (
     APP_ID,
@@ -20,6 +22,7 @@ from sandbox.slack.world import (
     TEAM,
     channel_object,
     person,
+    team_of,
     user_object,
 )
 
@@ -54,8 +57,8 @@ def arguments(content_type: str, body: bytes, query: str) -> JSON:
 def auth_test(space: Workspace, args: JSON) -> JSON:
     return {
         "url": f"{args['_base']}/",
-        "team": TEAM["name"],
-        "team_id": TEAM["id"],
+        "team": TEAMS[args["_team"]]["name"] if args["_team"] in TEAMS else TEAM["name"],
+        "team_id": args["_team"],
         "user": BOT_NAME.lower(),
         "user_id": BOT_USER,
         "bot_id": BOT_ID,
@@ -109,7 +112,9 @@ def conversations_info(space: Workspace, args: JSON) -> JSON:
 
 
 def conversations_list(space: Workspace, args: JSON) -> JSON:
-    channels = [channel_object(c["id"]) for c in CHANNELS]
+    everywhere = (*CHANNELS, *elsewhere.CHANNELS)
+    ours = [c["id"] for c in everywhere if installation(team_of(c["id"])) == args["_team"]]
+    channels = [channel_object(each) for each in ours]
     return {"channels": channels, "response_metadata": {"next_cursor": ""}}
 
 
@@ -154,14 +159,14 @@ def conversations_replies(space: Workspace, args: JSON) -> JSON:
 
 
 def users_info(space: Workspace, args: JSON) -> JSON:
-    found = user_object(str(args.get("user", "")))
+    found = member(space, str(args.get("user", "")), args["_team"])
     if found is None:
         raise SlackError("user_not_found")
     return {"user": found}
 
 
 def users_list(space: Workspace, args: JSON) -> JSON:
-    members = [user_object(p.id) for p in PEOPLE] + [user_object(BOT_USER)]
+    members = visible(space, args["_team"])
     return {"members": members, "response_metadata": {"next_cursor": ""}}
 
 
@@ -174,13 +179,22 @@ def users_lookup(space: Workspace, args: JSON) -> JSON:
     return {"user": user_object(found.id)}
 
 
-def views_open(space: Workspace, args: JSON) -> JSON:
+def _spent(space: Workspace, args: JSON) -> str:
+    """The user whose trigger this is; another workspace's trigger is none."""
     user = space.spend_trigger(args.get("trigger_id"))
+    who = person(user)
+    if who is not None and installation(acting_in(who.team)["id"]) != args["_team"]:
+        raise SlackError("invalid_trigger_id")
+    return user
+
+
+def views_open(space: Workspace, args: JSON) -> JSON:
+    user = _spent(space, args)
     return {"view": public_view(space.show(args.get("view"), user))}
 
 
 def views_push(space: Workspace, args: JSON) -> JSON:
-    user = space.spend_trigger(args.get("trigger_id"))
+    user = _spent(space, args)
     return {"view": public_view(space.show(args.get("view"), user, push=True))}
 
 

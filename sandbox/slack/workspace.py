@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sandbox.slack import limits
+from sandbox.slack.elsewhere import acting_in, installation
 from sandbox.slack.store import Store
 from sandbox.slack.world import (
     APP_ID,
@@ -21,6 +22,7 @@ from sandbox.slack.world import (
     channel_object,
     person,
     resolve_channel,
+    team_of,
 )
 
 TRIGGER_SECONDS = 3.0
@@ -55,11 +57,13 @@ class Faults:
     waiting: list[JSON] = field(default_factory=list)
     fired: dict[str, int] = field(default_factory=dict)
 
-    def take(self, method: str) -> JSON | None:
-        """The next fault that applies to this method, counted down."""
+    def take(self, method: str, team: str = "") -> JSON | None:
+        """The next fault that applies to this method and installation, counted down."""
         for fault in self.waiting:
             only = fault.get("method")
             if only and only != method:
+                continue
+            if fault.get("team") not in (None, "", team):
                 continue
             about = method.split(".")[0]
             if fault["fault"] in ("channel_not_found", "is_archived") and about not in (
@@ -67,7 +71,7 @@ class Faults:
                 "conversations",
             ):
                 continue
-            if fault["fault"] == "post_then_error" and method != "chat.postMessage":
+            if fault["fault"] == "post_then_error" and method not in ("chat.postMessage", only):
                 continue
             fault["times"] -= 1
             if fault["times"] <= 0:
@@ -147,7 +151,7 @@ class Workspace:
         message |= (
             {"user": author.id, "team": author.team}
             if author
-            else {"user": BOT_USER, "team": TEAM["id"], "bot_id": BOT_ID, "app_id": APP_ID}
+            else {"user": BOT_USER, "team": team_of(channel), "bot_id": BOT_ID, "app_id": APP_ID}
         )
         if parent and thread:
             message["thread_ts"] = thread
@@ -195,7 +199,7 @@ class Workspace:
             "type": "message",
             "ts": self.store.next_ts(),
             "user": BOT_USER,
-            "team": TEAM["id"],
+            "team": team_of(channel),
             "bot_id": BOT_ID,
             "app_id": APP_ID,
             "is_ephemeral": True,
@@ -296,7 +300,7 @@ class Workspace:
             "team_id": who.team if who else TEAM["id"],
             "app_id": APP_ID,
             "bot_id": BOT_ID,
-            "app_installed_team_id": TEAM["id"],
+            "app_installed_team_id": installation(acting_in(who.team if who else "")["id"]),
             "private_metadata": "",
             "callback_id": "",
             "external_id": "",

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from sandbox.slack import elsewhere
+
 JSON = dict[str, Any]
 
-TEAM: JSON = {"id": "T0ACME", "domain": "acme", "name": "Acme"}
+TEAM: JSON = elsewhere.TEAMS["T0ACME"]
 OTHER_TEAM: JSON = {"id": "T0OTHER", "domain": "other", "name": "Other organisation"}
 APP_ID, BOT_ID, BOT_USER = "A0COUNTERSIGN", "B0COUNTERSIGN", "U0COUNTERSIGN"
 BOT_NAME = "Countersign"
@@ -46,6 +48,8 @@ PEOPLE = (
     Person("eve", "Eve (other organisation)", "U0EVE", "Other org", "T0OTHER", "other.example"),
 )
 
+# With those whom the page does not show by itself.
+EVERYBODY = (*PEOPLE, *(Person(*each) for each in elsewhere.OTHERS))
 CHANNELS: tuple[JSON, ...] = (
     {"id": RELEASES, "name": "model-releases", "topic": "Which model version goes live"},
     {"id": "C0GENERAL", "name": "general", "topic": "Everything else"},
@@ -54,7 +58,7 @@ CHANNELS: tuple[JSON, ...] = (
 
 def person(key: str) -> Person | None:
     """The person with this user id or user name."""
-    return next((p for p in PEOPLE if key in (p.id, p.name)), None)
+    return next((p for p in EVERYBODY if key in (p.id, p.name)), None)
 
 
 def user_object(user_id: str) -> JSON | None:
@@ -69,11 +73,11 @@ def user_object(user_id: str) -> JSON | None:
             "is_bot": True,
             "profile": {"real_name": BOT_NAME, "display_name": BOT_NAME, "bot_id": BOT_ID},
         }
-    who = next((p for p in PEOPLE if p.id == user_id), None)
+    who = next((p for p in EVERYBODY if p.id == user_id), None)
     if who is None:
         return None
     profile = {"real_name": who.real_name, "display_name": who.name, "email": who.email}
-    stranger = who.team != TEAM["id"]
+    stranger = who.team not in elsewhere.TEAMS
     if stranger:  # Slack does not show the address of somebody else's employee
         del profile["email"]
     return {
@@ -91,7 +95,7 @@ def user_object(user_id: str) -> JSON | None:
 
 def channel_object(channel_id: str) -> JSON | None:
     """A conversation as `conversations.info` shows it; direct messages included."""
-    for channel in CHANNELS:
+    for channel in (*CHANNELS, *elsewhere.CHANNELS):
         if channel["id"] == channel_id:
             return {
                 "id": channel_id,
@@ -106,7 +110,7 @@ def channel_object(channel_id: str) -> JSON | None:
                 "topic": {"value": channel["topic"]},
                 "num_members": len(PEOPLE) + 1,
             }
-    for who in PEOPLE:
+    for who in EVERYBODY:
         if who.im == channel_id:
             return {"id": who.im, "is_im": True, "is_archived": False, "user": who.id}
     return None
@@ -116,8 +120,17 @@ def resolve_channel(key: str) -> str | None:
     """The channel id for an id, a `#name` or a user id (whose direct messages are meant)."""
     if channel_object(key):
         return key
-    who = next((p for p in PEOPLE if p.id == key), None)
+    who = next((p for p in EVERYBODY if p.id == key), None)
     if who:
         return who.im
     name = key.removeprefix("#")
     return next((c["id"] for c in CHANNELS if c["name"] == name), None)
+
+
+def team_of(channel: str) -> str:
+    """The workspace that a channel, or somebody's conversation with the app, is in."""
+    for found in elsewhere.CHANNELS:
+        if found["id"] == channel:
+            return str(found["team"])
+    who = next((p for p in EVERYBODY if p.im == channel), None)
+    return str(elsewhere.acting_in(who.team)["id"]) if who else str(TEAM["id"])

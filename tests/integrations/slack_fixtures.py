@@ -29,6 +29,8 @@ from tests.world import World
 
 JSON = dict[str, Any]
 CHANNEL = "C0RELEASES"
+# Of the app, as the stand-in knows them; a test that installs the app tells them to the product.
+CLIENT_ID, CLIENT_SECRET = "1234.5678", "test-client-secret"
 
 
 @dataclass
@@ -152,6 +154,8 @@ def slack(committed_world: World, live_server: LiveServer, settings: Settings) -
         signing_secret=settings.SLACK_SIGNING_SECRET,
         events_url=f"{live_server.url}/integrations/slack/events",
         retry_seconds=(0.0, 0.0, 0.0),
+        client_id=CLIENT_ID,
+        client_secret=CLIENT_SECRET,
     )
     bolt_app.cache_clear()
     with served(app) as url:

@@ -51,7 +51,7 @@ def test_secrets_are_made_once_and_only_their_owner_can_read_them(tmp_path: Path
     first = read_secrets(file)
     assert read_secrets(file) == first
     assert file.stat().st_mode & 0o777 == 0o600
-    assert len(set(first.values())) == len(first) == 5
+    assert len(set(first.values())) == len(first) == 6
     assert all(len(value) >= 50 for value in first.values())
 
 

@@ -20,6 +20,7 @@ from integrations.errors import Rejected, Unavailable
 from integrations.slack.client import slack
 from integrations.slack.identities import person_of, user_of
 from integrations.slack.text import inert
+from integrations.slack.workspaces import answering
 
 log = structlog.get_logger(__name__)
 Body = Mapping[str, Any]
@@ -88,8 +89,8 @@ def open_modal(view_for: ViewFor) -> Callable[[Ack, Body], None]:
         promotion_id = None
         try:
             promotion_id, _ = button_of(body)
-            view = view_for(body, person_of(user_of(body)))
-            with slack(timeout=PATIENCE_SECONDS) as client:
+            view = _with_channel(view_for(body, person_of(user_of(body))), body)
+            with slack(timeout=PATIENCE_SECONDS, team=answering(body)) as client:
                 client.views_open(trigger_id=body["trigger_id"], view=view)
         except Refused as refusal:
             refused(body, refusal, promotion_id)
@@ -99,6 +100,15 @@ def open_modal(view_for: ViewFor) -> Callable[[Ack, Body], None]:
         ack()
 
     return listener
+
+
+def _with_channel(view: dict[str, Any], body: Body) -> dict[str, Any]:
+    """The dialog carries the channel along, which Slack does not tell when it is submitted."""
+    channel = (body.get("channel") or {}).get("id")
+    if not channel or not view.get("submit"):
+        return view
+    carried = json.loads(view.get("private_metadata") or "{}") | {"c": channel}
+    return {**view, "private_metadata": json.dumps(carried)}
 
 
 def submitted(

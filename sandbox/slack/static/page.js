@@ -12,12 +12,15 @@ const people = world.people.map((p, order) => ({ ...p, order }));
 const users = new Map(people.map((p) => [p.id, p]));
 users.set(world.app.id, { id: world.app.id, real_name: world.app.name, order: 0 });
 const me = people.find((p) => p.name === query.get("as")) || people.find((p) => p.name === cookie) || people[0];
+// A second workspace is there once the app is installed in it; everybody sees their own.
+const channels = world.channels.filter((c) => c.team === me.workspace);
+document.querySelector(".workspace").textContent = world.workspaces[me.workspace];
 document.cookie = `as=${me.name}; path=/; SameSite=Lax`;
 for (const p of users.values()) names.users.set(p.id, p.real_name);
 for (const c of world.channels) names.channels.set(c.id, c.name);
 
 const places = [
-  ...world.channels.map((c) => ({ id: c.id, group: "Channels", title: `# ${c.name}`, topic: c.topic })),
+  ...channels.map((c) => ({ id: c.id, group: "Channels", title: `# ${c.name}`, topic: c.topic })),
   { id: "home", group: "Apps", title: world.app.name, topic: "", app: true },
   { id: me.im, title: world.app.name, topic: "", app: true, tab: true },
 ];
@@ -63,7 +66,7 @@ function enter(place) {
 function frame() {
   $("people").append(...people.map((p) =>
     h("a", {
-      href: `/?as=${p.name}&channel=${view.place.id.startsWith("C") ? view.place.id : world.channels[0].id}`,
+      href: `/?as=${p.name}&channel=${view.place.id.startsWith("C") ? view.place.id : channels[0].id}`,
       class: "person", "aria-current": p === me ? "true" : null, title: `${p.real_name}, ${p.role}`,
     }, avatar(p), h("span", {}, h("b", {}, p.real_name.split(" ")[0]), h("small", {}, p.role)))));
   $("people").querySelector("[aria-current]").scrollIntoView({ block: "nearest", inline: "center" });
