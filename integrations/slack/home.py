@@ -16,33 +16,17 @@ from approvals.selectors.preferences import preferences_of
 from approvals.selectors.standing import Standing
 from approvals.services.cases import delegations_at
 from approvals.services.delegations import open_delegation
-from approvals.states import DeploymentStatus, MailWish, PromotionStatus
+from approvals.states import DeploymentStatus, MailWish
+from approvals.summary import title_of
 from approvals.wording import listed, one_line
 from integrations.slack.blocks import DIVIDER, Block, View, button, context, header, plain, section
-from integrations.slack.messages import address, title_of
+from integrations.slack.messages import address
+from integrations.slack.outcomes import state_words
 from integrations.slack.text import SECTION, inert, link, moment
 
 # Slack takes a hundred blocks; these leave room for everything else.
 MOST_WAITING, MOST_ASKED, MOST_MODELS, MOST_RECENT, MOST_METRICS = 10, 8, 20, 8, 3
 MOST_ENVIRONMENTS, LONGEST_ADDRESS = 8, 500
-
-P, D = PromotionStatus, DeploymentStatus
-WORDS: dict[str, str] = {
-    P.PENDING: ":hourglass_flowing_sand: Waiting for approval",
-    P.APPROVED: ":white_check_mark: Approved",
-    P.REJECTED: ":no_entry: Rejected",
-    P.CANCELLED: ":no_entry_sign: Cancelled",
-    P.EXPIRED: ":no_entry_sign: Expired",
-    P.SUPERSEDED: ":no_entry_sign: Superseded",
-    D.QUEUED: ":white_check_mark: Approved, waits to be deployed",
-    D.DISPATCHING: ":rocket: Being started",
-    D.RUNNING: ":rocket: Being deployed",
-    D.WAITING: ":bar_chart: Rolling out step by step",
-    D.SUCCEEDED: ":large_green_circle: Went live",
-    D.FAILED: ":x: Failed",
-    D.CANCELLED: ":no_entry_sign: Cancelled",
-    D.UNCONFIRMED: ":warning: Unconfirmed: a person must look",
-}
 
 
 def render(person: Person, now: datetime) -> View:
@@ -125,12 +109,6 @@ def _metric(row: MetricRow) -> str:
     verdict = "" if row.verdict == UNKNOWN else f", {row.verdict}"
     change = f" ({row.change}{verdict})" if row.change else ""
     return f"*{inert(row.name, 80)}* {row.live} → {row.candidate}{change}"
-
-
-def state_words(promotion: Promotion) -> str:
-    """Where it stands: a mark and words."""
-    deployment: Deployment | None = getattr(promotion, "deployment", None)
-    return WORDS[deployment.status if deployment else promotion.status]
 
 
 def page_link(path: str, label: str) -> str:
@@ -238,7 +216,7 @@ def _live() -> list[Block]:
 
 def _recent() -> list[Block]:
     rows = Deployment.objects.select_related(
-        "version__model", "target__environment", "target__model", "promotion"
+        "version__model", "target__environment", "target__model", "promotion__target__live_version"
     ).order_by("-created_at", "-id")
     lines = []
     for each in rows[:MOST_RECENT]:
@@ -248,9 +226,13 @@ def _recent() -> list[Block]:
         )
         when = moment(each.finished_at or each.created_at)
         # That it went live is said already; of anything else people want to know why.
-        why = "" if each.status == D.SUCCEEDED else inert(one_line(each.detail, 200), 250)
+        why = (
+            ""
+            if each.status == DeploymentStatus.SUCCEEDED
+            else inert(one_line(each.detail, 200), 250)
+        )
         detail = f": {why}" if why else ""
-        lines.append(f"{WORDS[each.status]}  {what}  {when}{detail}")
+        lines.append(f"{state_words(each.promotion)}  {what}  {when}{detail}")
     return [DIVIDER, header("Recent deployments"), *_lines(lines)] if lines else []
 
 

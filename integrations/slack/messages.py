@@ -19,6 +19,7 @@ from approvals.models import Deployment, Promotion
 from approvals.services.cases import counting_reviews, is_prefetched
 from approvals.services.conditions import waits_for_time
 from approvals.states import DeploymentStatus, PromotionStatus
+from approvals.summary import title_of
 from integrations.slack.blocks import Block, context, header, section
 from integrations.slack.buttons import buttons_of
 from integrations.slack.outcomes import STATES, State, state_of
@@ -54,16 +55,6 @@ SHORT = 400  # of a reason: the rest is under Details, and what follows stays on
 def address(path: str) -> str:
     """A page's full address."""
     return f"{settings.BASE_URL}{path}"
-
-
-def title_of(promotion: Promotion) -> str:
-    """``Promote fraud-detector v2 to production``."""
-    target = promotion.target
-    if promotion.is_rollback:
-        return f"Roll {target.environment.name} back to {promotion.version}"
-    if promotion.retroactive:
-        return f"Adopt {promotion.version}, live in {target.environment.name}"
-    return f"Promote {promotion.version} to {target.environment.name}"
 
 
 def kind_of(promotion: Promotion) -> str:

@@ -9,28 +9,31 @@ from approvals.explain import Explanation
 from approvals.models import Deployment, Promotion
 from approvals.services.queueing import ahead_of
 from approvals.states import DeploymentStatus, PromotionStatus, StepOutcome, Verdict
-from integrations.slack.text import moment, quoted
+from approvals.summary import STANDINGS, standing
+from integrations.slack.text import inline, moment, quoted
 
 GREEN, RED, AMBER, BLUE, GREY = "#2eb67d", "#e01e5a", "#ecb22e", "#1d9bd1", "#8d8d8d"
 
 P, D = PromotionStatus, DeploymentStatus
 
-# (promotion status, deployment status or None) → colour of the bar, mark, words.
-STATES: dict[tuple[str, str | None], tuple[str, str, str]] = {
-    (P.PENDING, None): (BLUE, ":hourglass_flowing_sand:", "Waiting for approval"),
-    (P.REJECTED, None): (RED, ":no_entry:", "Rejected"),
-    (P.CANCELLED, None): (AMBER, ":no_entry_sign:", "Cancelled"),
-    (P.EXPIRED, None): (AMBER, ":hourglass:", "Expired: nobody settled it in time"),
-    (P.SUPERSEDED, None): (AMBER, ":no_entry_sign:", "Superseded by a newer request"),
-    (P.APPROVED, D.QUEUED): (BLUE, ":white_check_mark:", "Approved, waiting to be deployed"),
-    (P.APPROVED, D.DISPATCHING): (BLUE, ":rocket:", "Approved, the workflow is being started"),
-    (P.APPROVED, D.RUNNING): (BLUE, ":rocket:", "Approved, the workflow is running"),
-    (P.APPROVED, D.WAITING): (BLUE, ":bar_chart:", "Approved, rolling out step by step"),
-    (P.APPROVED, D.SUCCEEDED): (GREEN, ":large_green_circle:", "Live"),
-    (P.APPROVED, D.FAILED): (RED, ":x:", "The deployment failed"),
-    (P.APPROVED, D.CANCELLED): (AMBER, ":no_entry_sign:", "The deployment was cancelled"),
-    (P.APPROVED, D.UNCONFIRMED): (AMBER, ":warning:", "Unconfirmed: a person must look"),
+# (promotion status, deployment status or None) → colour of the bar, mark.
+SIGNS: dict[tuple[str, str | None], tuple[str, str]] = {
+    (P.PENDING, None): (BLUE, ":hourglass_flowing_sand:"),
+    (P.REJECTED, None): (RED, ":no_entry:"),
+    (P.CANCELLED, None): (AMBER, ":no_entry_sign:"),
+    (P.EXPIRED, None): (AMBER, ":hourglass:"),
+    (P.SUPERSEDED, None): (AMBER, ":no_entry_sign:"),
+    (P.APPROVED, D.QUEUED): (BLUE, ":white_check_mark:"),
+    (P.APPROVED, D.DISPATCHING): (BLUE, ":rocket:"),
+    (P.APPROVED, D.RUNNING): (BLUE, ":rocket:"),
+    (P.APPROVED, D.WAITING): (BLUE, ":bar_chart:"),
+    (P.APPROVED, D.SUCCEEDED): (GREEN, ":large_green_circle:"),
+    (P.APPROVED, D.FAILED): (RED, ":x:"),
+    (P.APPROVED, D.CANCELLED): (AMBER, ":no_entry_sign:"),
+    (P.APPROVED, D.UNCONFIRMED): (AMBER, ":warning:"),
 }
+# … and the words that every door uses.
+STATES = {key: (*signs, STANDINGS[key][1]) for key, signs in SIGNS.items()}
 BACK = ":leftwards_arrow_with_hook:"
 
 
@@ -44,6 +47,13 @@ class State:
     words: str
     more: str = ""
     says_detail: bool = False
+
+
+def state_words(promotion: Promotion) -> str:
+    """Where it stands in a mark and some words, for lists; plain reading of rows that are there."""
+    deployment: Deployment | None = getattr(promotion, "deployment", None)
+    _, mark = SIGNS[(promotion.status, deployment.status if deployment else None)]
+    return f"{mark} {inline(standing(promotion)[1], 200)}"
 
 
 def state_of(

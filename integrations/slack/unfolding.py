@@ -16,13 +16,14 @@ from approvals.compare import compare_metrics
 from approvals.explain import Explanation, explain
 from approvals.models import Effect, ModelVersion, Promotion, RegisteredModel, Target
 from approvals.services import Refused
+from approvals.summary import title_of
 from approvals.wording import listed, one_line
 from integrations.errors import Rejected, Unavailable
 from integrations.slack.blocks import Block, context, section
 from integrations.slack.client import slack
-from integrations.slack.home import metric_words, page_link, state_words
+from integrations.slack.home import metric_words, page_link
 from integrations.slack.identities import SlackUser, person_of
-from integrations.slack.messages import title_of
+from integrations.slack.outcomes import state_words
 from integrations.slack.text import inert, moment
 from integrations.slack.workspaces import is_configured
 
