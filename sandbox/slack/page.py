@@ -7,7 +7,16 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from sandbox.slack.workspace import Workspace, public, public_view
-from sandbox.slack.world import BOT_NAME, BOT_USER, CHANNELS, COMMANDS, PEOPLE, TEAM, person
+from sandbox.slack.world import (
+    BOT_NAME,
+    BOT_USER,
+    CHANNELS,
+    COMMANDS,
+    PEOPLE,
+    SHORTCUTS,
+    TEAM,
+    person,
+)
 
 SHOWN = 200  # the newest messages of a channel
 
@@ -32,6 +41,7 @@ async def world(request: Request) -> Response:
             "app": {"id": BOT_USER, "name": BOT_NAME},
             "channels": CHANNELS,
             "commands": COMMANDS,
+            "shortcuts": SHORTCUTS,
             "since": space.store.next_ts(),
         }
     )

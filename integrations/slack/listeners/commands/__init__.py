@@ -1,7 +1,8 @@
 """The slash command: one table of subcommands, from which the help is made.
 
 What only shows something is answered privately. What changes something is told where the command was written, by
-one sentence; a refusal is private. Where something is missing, a dialog asks for it, with what was given filled in.
+one sentence; a refusal is private. Where something is missing, a dialog asks for it, with what was given filled
+in.
 """
 
 from __future__ import annotations

@@ -231,12 +231,11 @@ def help_answer(call: Call) -> Answer:
         waits = f"*Waiting for you*: {count or 'nothing'}"
     except Refused as refusal:
         waits = inert(refusal.sentence, 2000)
-    text = f"{waits}\n{address('/')}"
     small = (
         "Where something is missing, a dialog asks for it. Names with spaces stand in quotation marks; times "
         "are on your own clocks. Requests appear in the channel: press *Approve*, *Reject* or *Details* there."
     )
-    return Answer(text, [section(text), *blocks, context(small)])
+    return Answer(f"{waits}\n{small}\n{address('/')}", [section(waits), *blocks, context(small)])
 
 
 WHEN = "[until <time> | for <duration>]"
