@@ -367,7 +367,7 @@ def test_status_shows_what_the_overview_shows(slack: Slack) -> None:
     told = private(slack, "mallory", "status fraud-detector")
     for part in ("v1 live since", "v2 waits for approval", "is locked by Bob Brandt", "newest v2"):
         assert part in told, part
-    assert "churn" not in told
+    assert "churn-predictor" not in told
     everything = private(slack, "mallory", "status")
     assert everything.index("fraud-detector") < everything.index("/models/c"), "what moves is first"
 

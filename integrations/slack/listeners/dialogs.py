@@ -17,7 +17,7 @@ def tell_channel(answer_to: str, text: str) -> None:
     """Where the command was written, for everybody; what was done is done, also where Slack does not take it."""
     try:
         WebhookClient(answer_to, timeout=PATIENCE_SECONDS, retry_handlers=[]).send(
-            text=text, response_type="in_channel", replace_original=False
+            text=text, response_type="in_channel", replace_original=False, unfurl_links=False
         )
     except Exception as error:
         log.warning("answer not delivered", error=type(error).__name__)

@@ -44,6 +44,7 @@ def command(ack: Ack, body: Body) -> None:
         text=answer.text,
         blocks=answer.blocks or None,
         response_type="in_channel" if answer.public else "ephemeral",
+        unfurl_links=False,
     )
 
 
