@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from zoneinfo import available_timezones
-
 import structlog
 from django.core.cache import cache
+from django.utils import timezone
 
+from approvals.calendar import in_zone
 from integrations.errors import Rejected, Unavailable
 from integrations.slack.client import slack
 from integrations.slack.identities import SlackUser
@@ -31,9 +31,9 @@ def zone_of(user: SlackUser) -> str:
         with slack(timeout=PATIENCE_SECONDS, team=user.team_id) as client:
             profile = client.users_info(user=user.user_id).get("user") or {}
         found = str(profile.get("tz") or "")
-        if found in available_timezones():
-            zone, seconds = "UTC" if found in ("Etc/UTC", "Etc/GMT") else found, DAY
-    except (Unavailable, Rejected) as error:
+        in_zone(timezone.now(), found)  # raises ValueError for one that is not known here
+        zone, seconds = "UTC" if found in ("Etc/UTC", "Etc/GMT") else found, DAY
+    except (Unavailable, Rejected, ValueError) as error:
         log.warning("zone not known", error=str(error))
     cache.set(key, zone, seconds)
     return zone

@@ -95,7 +95,9 @@ def test_another_model_forgets_the_version(slack: Slack) -> None:
     """The version's box has another id then; without that Slack would keep the former model's version in it."""
     world = slack.world
     first, other = world.version(2), world.version(7, "churn-predictor")
-    view = choose(slack, opened(slack), "ask_model", first.model.pk)
+    view = opened(slack)
+    offered(slack, view, "ask_model")
+    view = choose(slack, view, "ask_model", first.model.pk)
     offered(slack, view, "ask_version")
     view = choose(slack, view, "ask_version", first.pk)
     shown = view

@@ -187,8 +187,9 @@ def link(call: Call) -> Answer:
 def status(call: Call) -> Answer:
     """What is live, on its way and waiting."""
     word = call.words.take()
+    model = lookup.model_named(word) if word else None
     _nothing_more(call)
-    blocks = reading.status(lookup.model_named(word) if word else None)
+    blocks = reading.status(model)
     return Answer("What is live, on its way and waiting", blocks)
 
 
