@@ -209,7 +209,6 @@ REFUSED = {
     ("bob", "delegate @bob for 2d"): "You decide for yourself already",
     ("bob", "delegate carrol for 2d"): "Did you mean carol?",
     ("bob", "delegate @frank for 2d"): "Slack account is not linked",
-    ("bob", "delegate carol holidays"): "Say until when Carol Chen may approve for you",
     ("bob", "delegate end"): "You have not delegated anything.",
     ("bob", "live at soon"): "No time is understood in “soon”",
     ("bob", "live at 2099-01-01"): "is still to come",
@@ -303,10 +302,17 @@ def test_delegating(slack: Slack) -> None:
     assert "*Carol Chen* may approve for them until" in text
     assert "decides for themselves again" in public(slack, "bob", "delegate end")
     public(slack, "bob", "delegate dave until tomorrow 9:00")
+    assert held(dialog(slack, "bob", "delegate carol Sick")) == {
+        "person": "U0CAROL",
+        "until": None,
+        "reason": "Sick",
+    }
     view = dialog(slack, "carol", "delegate @dave")
     assert held(view) == {"person": "U0DAVE", "until": None, "reason": None}
     slack.submit("carol", view, until={"text": "2d"}, reason={"text": ""})
     assert Delegation.objects.filter(ended_at=None).count() == 2
+    SlackIdentity.objects.filter(user_id="U0DAVE").delete()
+    assert "Say until when Dave Diaz may approve" in private(slack, "bob", "delegate dave Sick")
 
 
 @pytest.mark.parametrize("text", ["freeze", "unfreeze", "lock", "rollback", "delegate"])

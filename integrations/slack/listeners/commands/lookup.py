@@ -104,3 +104,9 @@ def colleague_in_slack(user_id: str, user: SlackUser) -> Person:
             "them as Countersign does, such as `carol`.",
         )
     return identity.person
+
+
+def slack_id_of(person: Person, user: SlackUser) -> str:
+    """The Slack user of a person in the same workspace; empty for whoever is not linked there."""
+    found = SlackIdentity.objects.filter(team_id=user.team_id, person=person).first()
+    return found.user_id if found else ""

@@ -162,13 +162,14 @@ def delegate(call: Call) -> Answer | Dialog:
     ends = times.taken_ending(words, call.now, call.zone)
     reason = words.rest()
     if ends is None:
-        if not word.mention:
+        mention = word.mention or lookup.slack_id_of(to, call.user)
+        if not mention:
             raise Refused(
                 "bad_time",
                 f"Say until when {to} may approve for you: “for” and {times.DURATION_EXAMPLES}, or “until” "
                 f"and {times.FUTURE_EXAMPLES}.",
             )
-        wish = Wish(asking.DELEGATE, colleague=word.mention, reason=reason)
+        wish = Wish(asking.DELEGATE, colleague=mention, reason=reason)
         return call.dialog(wish, call.zone)
     return Answer(doing.delegate(person, to, ends, call.zone, reason), public=True)
 
