@@ -139,11 +139,12 @@ def by_slash_command(kit: Kit, tried: Attempt) -> str:
     """What could be written behind ``/countersign`` to decide, and the buttons that its inbox shows."""
     said = ""
     number, reason = tried.promotion.pk, tried.comment or "x"
-    for text in (
+    written = (
         f"{tried.verb} {number} {reason}",
         f"approve {number}",
         f"override {number} {reason}",
-    ):
+    )
+    for text in dict.fromkeys(written):  # the very same request twice would be a replay
         said += _commanded(tried.who, text)
     try:
         shown = json.loads(_commanded(tried.who, "inbox"))
