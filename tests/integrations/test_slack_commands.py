@@ -196,6 +196,7 @@ REFUSED = {
     ("alice", "promote fraud-detector latest production x"): "is no version. Write v12 or 12.",
     ("alice", "promote fraud-detector 2 prod x"): "Did you mean production?",
     ("alice", "promoet fraud-detector 2 production x"): "Did you mean promote",
+    ("alice", f"promote fraud-detector 2 production {'x' * 2001}"): "2,001 characters",
     ("alice", "approve 1"): "There is no “approve”",
     ("mallory", "promote fraud-detector 2 production x"): "You may not, because asking here",
     ("mallory", "freeze production x"): "You may not, because you are in none of the teams",

@@ -169,8 +169,8 @@ def chosen(ack: Ack, body: Body) -> None:
 def submitted(ack: Ack, body: Body) -> None:
     """One submission, one verb. What is missing is asked for; a refusal is shown at its box."""
     view = body["view"]
-    user = user_of(body)
     try:
+        user = user_of(body)
         person = person_of(user)
         wish = wish_of(view)
         made = asking.view(wish, person, answer_to=_answer_to(view))

@@ -9,6 +9,7 @@ from functools import cached_property
 from django.utils import timezone
 
 from approvals.models import Person
+from approvals.services.refusal import clean_reason
 from integrations.slack.blocks import Block, View
 from integrations.slack.identities import SlackUser, person_of
 from integrations.slack.listeners.answers import Body
@@ -57,6 +58,10 @@ class Call:
     def zone(self) -> str:
         """On whose clocks this person tells the time; asked of Slack only where a time is spoken of."""
         return zone_of(self.user)
+
+    def reason(self) -> str:
+        """All that is left of the words. Raises Refused (``reason_too_long``): a dialog would cut it."""
+        return clean_reason(self.words.rest())
 
     def dialog(self, wish: Wish, zone: str = "UTC") -> Dialog:
         """The dialog that completes the wish and tells the outcome where the command was written."""

@@ -60,7 +60,7 @@ def promote(call: Call) -> Answer | Dialog:
     words.skip("to")
     if wish.model and (word := words.take()):
         wish = replace(wish, target=lookup.environment_at(word, wish.model))
-    wish = replace(wish, reason=words.rest())
+    wish = replace(wish, reason=call.reason())
     if wish.target is None or wish.version is None or not wish.reason:
         return call.dialog(wish)
     return Answer(doing.promote(person, wish.target, wish.version, wish.reason), public=True)
@@ -79,7 +79,7 @@ def roll_back(call: Call) -> Answer | Dialog:
     if wish.model and word and word.version is not None:
         words.take()
         wish = replace(wish, version=lookup.version_of(word, wish.model))
-    wish = replace(wish, reason=words.rest())
+    wish = replace(wish, reason=call.reason())
     if wish.target is None or not wish.reason:
         return call.dialog(wish)
     return Answer(doing.roll_back(person, wish.target, wish.version, wish.reason), public=True)
@@ -97,7 +97,7 @@ def freeze(call: Call) -> Answer | Dialog:
     environment = lookup.environment_named(word)
     timed = words.peek() is not None
     ends = times.taken_ending(words, call.now, call.zone) if timed else None
-    reason = words.rest()
+    reason = call.reason()
     if not reason:
         until = times.typed(ends, call.zone) if ends else ""
         wish = Wish(asking.FREEZE, environment=environment, until=until)
@@ -115,7 +115,7 @@ def unfreeze(call: Call) -> Answer | Dialog:
     environment = lookup.environment_named(word)
     placed = list(open_freezes(call.now, environment)[:2])
     first = doing.only_freeze(environment, placed)
-    reason = call.words.rest()
+    reason = call.reason()
     if not reason or len(placed) > 1:
         return call.dialog(Wish(asking.UNFREEZE, environment=environment, reason=reason))
     return Answer(doing.unfreeze(person, first, reason), public=True)
@@ -138,7 +138,7 @@ def _lock_or_unlock(call: Call, verb: str) -> Answer | Dialog:
     words.skip("in")
     if wish.model and (word := words.take()):
         wish = replace(wish, target=lookup.environment_at(word, wish.model))
-    wish = replace(wish, reason=words.rest())
+    wish = replace(wish, reason=call.reason())
     if wish.target is None or not wish.reason:
         return call.dialog(wish)
     act = doing.lock if verb == asking.LOCK else doing.unlock
@@ -160,7 +160,7 @@ def delegate(call: Call) -> Answer | Dialog:
     words.take()
     to = lookup.colleague(word, call.user)
     ends = times.taken_ending(words, call.now, call.zone)
-    reason = words.rest()
+    reason = call.reason()
     if ends is None:
         mention = word.mention or lookup.slack_id_of(to, call.user)
         if not mention:
