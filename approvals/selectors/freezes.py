@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
 from approvals.calendar import Span, closed_until, next_span
 from approvals.models import Environment, Freeze, Person, Target
@@ -67,6 +67,17 @@ def freezes(person: Person, now: datetime) -> list[EnvironmentFreezes]:
             row.unreadable = True
         found.append(row)
     return found
+
+
+def open_freezes(now: datetime, environment: Environment | None = None) -> QuerySet[Freeze]:
+    """The freezes placed by people that are not over, of one environment or of all, those that began first before
+    the others."""
+    found = Freeze.objects.filter(
+        Q(ends_at=None) | Q(ends_at__gt=now), lifted_at=None, environment__is_active=True
+    )
+    if environment is not None:
+        found = found.filter(environment=environment)
+    return found.select_related("environment", "placed_by").order_by("begins_at", "id")
 
 
 def _recurring(targets: list[Target], now: datetime) -> list[Recurring]:

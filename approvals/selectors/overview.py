@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -90,11 +91,13 @@ def headline_of(
     return compare_metrics(version.metrics, live.metrics if live else {}, model.metrics)[0]
 
 
-def matrix(now: datetime | None = None) -> Matrix:
-    """Every active model and environment; the queries grow with the environments, not with the models."""
+def matrix(now: datetime | None = None, models: Sequence[RegisteredModel] | None = None) -> Matrix:
+    """Every active model (or these) and environment; the queries grow with the environments, not with the
+    models."""
     environments = list(Environment.objects.filter(is_active=True))
-    models = list(RegisteredModel.objects.filter(is_active=True))
-    targets = Target.objects.filter(is_active=True).select_related(
+    if models is None:
+        models = list(RegisteredModel.objects.filter(is_active=True))
+    targets = Target.objects.filter(is_active=True, model__in=models).select_related(
         "model", "environment", "live_version__model", "live_deployment__promotion__requester"
     )
     targets = targets.prefetch_related(open_restrictions(), open_restrictions("live_version__"))
@@ -104,7 +107,8 @@ def matrix(now: datetime | None = None) -> Matrix:
         each.frozen = frozen.get(each.target.pk)
     by_target = {cell.target.pk: cell for cell in cells.values()}
     latest = (
-        Deployment.objects.order_by("target_id", "-id")
+        Deployment.objects.filter(target__in=by_target)
+        .order_by("target_id", "-id")
         .distinct("target_id")
         .select_related("promotion", "version")
     )
@@ -121,7 +125,7 @@ def matrix(now: datetime | None = None) -> Matrix:
             by_target[change.target_id].changes.append(change)
     newest = {
         each.model_id: each
-        for each in ModelVersion.objects.filter(deleted_at=None)
+        for each in ModelVersion.objects.filter(deleted_at=None, model__in=models)
         .order_by("model_id", "-number")
         .distinct("model_id")
         .select_related("model")

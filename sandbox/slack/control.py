@@ -160,6 +160,8 @@ GESTURES: dict[str, Gesture] = {
     "submit": lambda g, who, base, asked: g.submit(who, asked),
     "close": lambda g, who, base, asked: g.close(who, asked),
     "command": lambda g, who, base, asked: g.command(who, base, asked),
+    "suggest": lambda g, who, base, asked: g.suggest(who, asked),
+    "shortcut": lambda g, who, base, asked: g.shortcut(who, asked),
     "write": lambda g, who, base, asked: g.write(who, asked),
     "home": lambda g, who, base, asked: g.open_home(who),
 }

@@ -6,14 +6,14 @@ import secrets
 import time
 from typing import Any
 
-from sandbox.slack import limits, unfurls
+from sandbox.slack import limits, typed, unfurls
 from sandbox.slack.delivery import Answer, Sender
 from sandbox.slack.elsewhere import BELONGS, ENTERPRISES, TEAMS, acting_in
+from sandbox.slack.escapes import escaped
 from sandbox.slack.workspace import SlackError, Workspace, channel_brief, public, public_view
-from sandbox.slack.world import APP_ID, COMMANDS, JSON, RELEASES, Person
+from sandbox.slack.world import APP_ID, COMMANDS, JSON, RELEASES, SHORTCUTS, Person
 
 EVENTS = ("message", "app_home_opened", "link_shared")
-CHOICES = ("static_select", "radio_buttons", "overflow")
 REFUSED = {  # in the style of Slack's own words
     "operation_timeout": "This app is not responding. It did not answer within 3 seconds.",
     "dispatch_failed": "This app is not responding. It could not be reached.",
@@ -67,12 +67,14 @@ class Gestures:
             "action_id": element["action_id"],
             "block_id": block["block_id"],
             "action_ts": f"{time.time():.6f}",
-            **chosen(element, asked.get("value")),
+            **typed.chosen(element, asked.get("value"), (view or {}).get("_offered", {})),
         }
         payload = self._payload("block_actions", who) | {"actions": [action]}
         payload["trigger_id"] = space.new_trigger(who.id)
         if view:
             payload["container"] = {"type": "view", "view_id": view["id"]}
+            if asked.get("value") is not None and element["type"] not in typed.SILENT:
+                view["_held"][typed.key(block, element)] = asked["value"]
             payload["view"] = self._filled(view, asked.get("values"))
         elif message:
             channel = message["_channel"]
@@ -103,7 +105,7 @@ class Gestures:
         if view is None:
             raise SlackError("no_such_view")
         filled = self._filled(view, asked.get("values"))
-        missing = incomplete(filled)
+        missing = typed.incomplete(filled)
         if missing:
             return {**empty(), "error": "incomplete", "errors": missing}
         payload = self._payload("view_submission", who) | {"view": filled, "response_urls": []}
@@ -149,6 +151,65 @@ class Gestures:
         payload |= {"view": public_view(view), "is_cleared": cleared}
         return await self._told(who, self.sender.interaction(payload))
 
+    async def suggest(self, who: Person, asked: JSON) -> JSON:
+        """Type `value` into the searched list `action_id` of the open view `view_id`.
+
+        Slack asks the app's Options Load URL, with the person waiting for at most three seconds; a list that does
+        not come, or breaks Slack's limits, is an error that the person sees. The answer has `options`, `error`
+        and `notice`.
+        """
+        view = self._view(who, asked)
+        if view is None:
+            raise SlackError("no_such_view")
+        found = [
+            (block, each)
+            for block, each in limits.elements(view["blocks"])
+            if each["action_id"] == asked.get("action_id")
+            and asked.get("block_id") in (None, block["block_id"])
+            and each["type"] == "external_select"
+        ]
+        if not found:
+            raise SlackError("no_such_action")
+        [block, element] = found[0]
+        text = str(asked.get("value") or "")
+        # Three, where the app does not say how many characters it wants before it is asked.
+        if len(text) < element.get("min_query_length", 3):
+            return {"options": [], "error": None, "notice": ""}
+        typed.hold(view, asked.get("values") or {})
+        payload = self._payload("block_suggestion", who) | {
+            "container": {"type": "view", "view_id": view["id"]},
+            "view": {**public_view(view), "state": {"values": typed.state(view)}},
+            "action_id": element["action_id"],
+            "block_id": block["block_id"],
+            "value": text,
+        }
+        answer = await self.sender.interaction(payload)
+        options: Any = answer.json().get("options")
+        problems: list[str] = []
+        error = answer.error
+        if error is None:
+            problems = limits.check_options(options)
+            error = "invalid_options" if problems else None
+        if error:
+            notice = "The options could not be loaded. Try again."
+            return {"options": [], "error": error, "notice": notice, "problems": problems}
+        view["_offered"].setdefault(element["action_id"], {}).update(
+            {each["value"]: each for each in options}
+        )
+        return {"options": options, "error": None, "notice": ""}
+
+    async def shortcut(self, who: Person, asked: JSON) -> JSON:
+        """Choose the global shortcut `callback_id`: no channel and no response_url, only a trigger."""
+        callback = asked.get("callback_id")
+        if callback not in [each["callback_id"] for each in SHORTCUTS]:
+            raise SlackError("no_such_shortcut")
+        payload = self._payload("shortcut", who) | {
+            "callback_id": callback,
+            "action_ts": f"{time.time():.6f}",
+            "trigger_id": self.space.new_trigger(who.id),
+        }
+        return await self._told(who, self.sender.interaction(payload))
+
     # -- writing ------------------------------------------------------------------------------
 
     async def command(self, who: Person, base: str, asked: JSON) -> JSON:
@@ -166,7 +227,7 @@ class Gestures:
             "user_id": who.id,
             "user_name": who.name,
             "command": name,
-            "text": str(asked.get("text") or ""),
+            "text": escaped(str(asked.get("text") or "")),
             "api_app_id": APP_ID,
             "is_enterprise_install": str(who.team in BELONGS).lower(),
             **({"enterprise_id": BELONGS[who.team]} if who.team in BELONGS else {}),
@@ -264,7 +325,8 @@ class Gestures:
         return self.space.views[key]
 
     def _filled(self, view: JSON, values: Any) -> JSON:
-        return {**public_view(view), "state": {"values": state(view["blocks"], values or {})}}
+        typed.hold(view, values or {})
+        return {**public_view(view), "state": {"values": typed.state(view)}}
 
     async def _told(self, who: Person, call: Any) -> JSON:
         """What the person sees afterwards: private messages, an opened view, an error."""
@@ -294,68 +356,3 @@ def empty() -> JSON:
         "ephemeral": [],
         "opened_view": None,
     }
-
-
-def chosen(element: JSON, value: Any) -> JSON:
-    """What an action or a view's state says about this element when it holds `value`."""
-    kind = element["type"]
-    options = element.get("options") or []
-    if kind == "button":
-        said = {"text": element["text"], "value": element.get("value", "")}
-        if value is not None:
-            said["value"] = value
-        return said | ({"style": element["style"]} if "style" in element else {})
-    if kind in CHOICES:
-        return {"selected_option": next((o for o in options if o["value"] == value), None)}
-    if kind == "checkboxes":
-        return {"selected_options": [o for o in options if o["value"] in (value or [])]}
-    if kind == "users_select":
-        return {"selected_user": value or None}
-    if kind == "datepicker":
-        return {"selected_date": value or None}
-    return {"value": value or None}
-
-
-def initial(element: JSON) -> Any:
-    """The value that an input holds before anybody touched it."""
-    option, several = element.get("initial_option"), element.get("initial_options")
-    if option:
-        return option["value"]
-    if several:
-        return [o["value"] for o in several]
-    return next((element[k] for k in element if k.startswith("initial_")), None)
-
-
-def state(blocks: list[JSON], values: JSON) -> JSON:
-    """A view's `state.values`, from values by block and action id, by action id or by block id."""
-    found: JSON = {}
-    for block, element in limits.elements(blocks):
-        if element["type"] in ("button", "overflow"):
-            continue
-        block_id, action_id = block["block_id"], element["action_id"]
-        value = values.get(block_id, values.get(action_id, initial(element)))
-        if isinstance(value, dict):
-            value = value.get(action_id, initial(element))
-        said = {"type": element["type"], **chosen(element, value)}
-        found.setdefault(block_id, {})[action_id] = said
-    return found
-
-
-def incomplete(view: JSON) -> JSON:
-    """What Slack itself refuses before it sends a form: empty required fields and lengths."""
-    wrong: JSON = {}
-    for block in view["blocks"]:
-        if block.get("type") != "input":
-            continue
-        element = block["element"]
-        said = view["state"]["values"].get(block["block_id"], {}).get(element["action_id"], {})
-        value = next((v for k, v in said.items() if k != "type"), None)
-        size = len(value) if isinstance(value, str) else None
-        if not value and not block.get("optional"):
-            wrong[block["block_id"]] = "Please complete this required field."
-        elif size is not None and size < element.get("min_length", 0):
-            wrong[block["block_id"]] = f"At least {element['min_length']} characters, please."
-        elif size is not None and size > element.get("max_length", 3000):
-            most = element.get("max_length", 3000)
-            wrong[block["block_id"]] = f"At most {most} characters, please."
-    return wrong

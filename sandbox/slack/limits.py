@@ -18,6 +18,7 @@ from sandbox.slack.world import JSON
 BLOCKS = {"message": 50, "modal": 100, "home": 100}
 TEXT = 40_000  # a message's `text`; beyond it Slack answers msg_too_long
 ATTACHMENTS = 100
+MOST_OPTIONS = 100  # of a searched list
 
 # (type of the thing, path below it) -> most characters
 CHARACTERS: dict[tuple[str, str], int] = {
@@ -75,6 +76,7 @@ INTERACTIVE = {
     "checkboxes",
     "datepicker",
     "email_text_input",
+    "external_select",
     "number_input",
     "overflow",
     "plain_text_input",
@@ -150,6 +152,28 @@ def elements(blocks: Iterable[JSON]) -> Iterator[tuple[JSON, JSON]]:
         for _, thing, _ in parts(block, ""):
             if thing is not block and "type" in thing and "action_id" in thing:
                 yield block, thing
+
+
+def check_options(options: Any) -> Problems:
+    """What Slack would refuse in the options that an app gives for a searched list."""
+    problems = Problems()
+    if not isinstance(options, list):
+        problems.add("missing required field: options", "/")
+        return problems
+    if len(options) > MOST_OPTIONS:
+        problems.add(f"no more than {MOST_OPTIONS} items allowed", "/options")
+    for index, option in enumerate(options):
+        pointer = f"/options/{index}"
+        if not isinstance(option, dict) or not dig(option, "text.text") or "value" not in option:
+            problems.add("must have a text and a value", pointer)
+            continue
+        if dig(option, "text.type") != "plain_text":
+            problems.add("must be a plain_text object", f"{pointer}/text")
+        _check("option", option, pointer, problems)
+    _unique(
+        ((dig(o, "value"), f"/options/{i}/value") for i, o in enumerate(options)), "value", problems
+    )
+    return problems
 
 
 def _unique(values: Iterable[tuple[Any, str]], what: str, problems: Problems) -> None:

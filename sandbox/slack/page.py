@@ -16,6 +16,7 @@ from sandbox.slack.world import (
     COMMANDS,
     EVERYBODY,
     PEOPLE,
+    SHORTCUTS,
     TEAM,
     person,
     team_of,
@@ -52,6 +53,7 @@ async def world(request: Request) -> Response:
             ],
             "workspaces": {key: each["name"] for key, each in TEAMS.items()},
             "commands": COMMANDS,
+            "shortcuts": SHORTCUTS,
             "since": space.store.next_ts(),
         }
     )

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sandbox.slack import limits
+from sandbox.slack import limits, typed
 from sandbox.slack.elsewhere import acting_in, installation
 from sandbox.slack.store import Store
 from sandbox.slack.world import (
@@ -315,6 +315,8 @@ class Workspace:
             "hash": f"{int(time.time())}.{secrets.token_hex(4)}",
             "_user": user,
             "_made": old["_made"] if old else self.store.next_ts(),
+            "_held": typed.kept(old, given["blocks"]),
+            "_offered": old["_offered"] if old else {},
         }
 
     def show(self, given: Any, user: str, *, push: bool = False) -> JSON:

@@ -15,6 +15,8 @@ APP_ID, BOT_ID, BOT_USER = "A0COUNTERSIGN", "B0COUNTERSIGN", "U0COUNTERSIGN"
 BOT_NAME = "Countersign"
 RELEASES = "C0RELEASES"
 COMMANDS = ("/countersign",)
+# As in the app's manifest: the global shortcuts.
+SHORTCUTS: tuple[JSON, ...] = ({"name": "Ask for a promotion", "callback_id": "ask_for_promotion"},)
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,7 @@ class Person:
     role: str
     team: str = "T0ACME"
     domain: str = "acme.example"
+    tz: str = "Etc/UTC"
 
     @property
     def email(self) -> str:
@@ -42,7 +45,7 @@ PEOPLE = (
     Person("alice", "Alice Anders", "U0ALICE", "ML engineer"),
     Person("bob", "Bob Brandt", "U0BOB", "ML lead"),
     Person("carol", "Carol Chen", "U0CAROL", "Risk"),
-    Person("dave", "Dave Diaz", "U0DAVE", "Platform"),
+    Person("dave", "Dave Diaz", "U0DAVE", "Platform", tz="Europe/Amsterdam"),
     Person("mallory", "Mallory Moss", "U0MALLORY", "No rights"),
     Person("frank", "Frank Fuchs", "U0FRANK", "Not linked"),
     Person("eve", "Eve (other organisation)", "U0EVE", "Other org", "T0OTHER", "other.example"),
@@ -88,7 +91,7 @@ def user_object(user_id: str) -> JSON | None:
         "deleted": False,
         "is_bot": False,
         "is_stranger": stranger,
-        "tz": "Etc/UTC",
+        "tz": who.tz,
         "profile": profile,
     }
 

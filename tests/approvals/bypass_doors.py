@@ -86,7 +86,11 @@ def by_browser(kit: Kit, tried: Attempt) -> str:
 
 
 def _to_slack(payload: dict[str, Any]) -> str:
-    body, stamp = urlencode({"payload": json.dumps(payload)}).encode(), str(int(time.time()))
+    return _signed(urlencode({"payload": json.dumps(payload)}).encode())
+
+
+def _signed(body: bytes) -> str:
+    stamp = str(int(time.time()))
     answer = Client().post(
         "/integrations/slack/events",
         data=body,
@@ -129,6 +133,45 @@ def by_slack(kit: Kit, tried: Attempt) -> str:
         sent = {**view, "state": {"values": values}, "id": "V1"}
         said += _to_slack({**payload, "type": "view_submission", "view": sent})
     return said
+
+
+def by_slash_command(kit: Kit, tried: Attempt) -> str:
+    """What could be written behind ``/countersign`` to decide, and the buttons that its inbox shows."""
+    said = ""
+    number, reason = tried.promotion.pk, tried.comment or "x"
+    written = (
+        f"{tried.verb} {number} {reason}",
+        f"approve {number}",
+        f"override {number} {reason}",
+    )
+    for text in dict.fromkeys(written):  # the very same request twice would be a replay
+        said += _commanded(tried.who, text)
+    try:
+        shown = json.loads(_commanded(tried.who, "inbox"))
+    except ValueError:  # a sentence only: whoever it is may not even look
+        return said
+    for block in shown.get("blocks") or []:
+        for each in block.get("elements") or []:
+            is_this = str(each.get("value", "")).startswith(f'{{"p":{number},')
+            if each.get("action_id") == "approve" and is_this:
+                said += by_slack(kit, tried)
+    return said
+
+
+def _commanded(who: str, text: str) -> str:
+    fields = {
+        "command": "/countersign",
+        "text": text,
+        "user_id": f"U0{who.upper()}",
+        "user_name": who,
+        "team_id": SLACK_TEAM,
+        "channel_id": "C0RELEASES",
+        "response_url": "http://127.0.0.1:9/",
+        "trigger_id": "1.2.3",
+        "api_app_id": "A0COUNTERSIGN",
+        "token": "x",
+    }
+    return _signed(urlencode(fields).encode())
 
 
 def by_administration(kit: Kit, tried: Attempt) -> str:

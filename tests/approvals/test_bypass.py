@@ -46,6 +46,7 @@ from tests.approvals.bypass_doors import (
     by_bulk,
     by_command,
     by_slack,
+    by_slash_command,
     by_task,
     by_verb,
     by_webhook,
@@ -65,6 +66,7 @@ DOORS: dict[str, Door] = {
     "verb": by_verb,
     "browser": by_browser,
     "slack": by_slack,
+    "slash command": by_slash_command,
     "bulk": by_bulk,
     "administration": by_administration,
     "command": by_command,
@@ -219,6 +221,8 @@ def test_no_door_lets_through_what_the_verb_refuses(kit: Kit, refusal: str) -> N
             said = door(kit, tried)
             only_its_own(name, refusal, tried, before)
         driven.append(name)
+        if name == "slash command" and tried.verb == APPROVE:
+            assert "There is no" in said or tried.says in said, (refusal, said[:500])
         if name in DECIDING:
             words = OTHER_WORDS.get((name, refusal), tried.says)
             assert words in said, (name, refusal, said[:2000])
@@ -226,7 +230,7 @@ def test_no_door_lets_through_what_the_verb_refuses(kit: Kit, refusal: str) -> N
     assert driven == [name for name in DOORS if (name, refusal) not in CANNOT]
 
 
-@pytest.mark.parametrize("name", DECIDING)
+@pytest.mark.parametrize("name", [*DECIDING, "slash command"])
 def test_the_doors_are_open_for_whoever_may(kit: Kit, name: str) -> None:
     """Without this the matrix would be full of locked doors."""
     tried = welcome(kit.world)

@@ -14,6 +14,7 @@ from urllib.parse import urlencode
 import pytest
 import requests
 from django.conf import settings as in_force
+from django.urls import get_resolver
 from pytest_django.fixtures import Settings
 from pytest_django.live_server_helper import LiveServer
 
@@ -158,6 +159,7 @@ def slack(committed_world: World, live_server: LiveServer, settings: Settings) -
         client_secret=CLIENT_SECRET,
     )
     bolt_app.cache_clear()
+    get_resolver().url_patterns  # noqa: B018  (the first request would import them, within its three seconds)
     with served(app) as url:
         settings.SLACK_API_URL = f"{url}/api/"
         settings.BASE_URL = live_server.url

@@ -20,7 +20,16 @@ from slack_bolt.error import BoltUnhandledRequestError
 from approvals.services.origin import coming_from
 from integrations.errors import Unavailable
 from integrations.slack import workspaces
-from integrations.slack.listeners import commands, home, links, members, presses, submissions
+from integrations.slack.listeners import (
+    commands,
+    home,
+    links,
+    members,
+    presses,
+    shortcuts,
+    submissions,
+    wishes,
+)
 from integrations.slack.listeners.answers import Body
 
 log = structlog.get_logger(__name__)
@@ -76,7 +85,7 @@ def bolt_app() -> App:
         raise_error_for_unhandled_request=True,
     )
     app.error(failed)
-    for each in (presses, submissions, commands, home, links, members):
+    for each in (presses, submissions, commands, shortcuts, wishes, home, links, members):
         each.register(app)
     return app
 

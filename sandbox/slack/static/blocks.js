@@ -14,6 +14,7 @@ function element(el, block, ctx) {
     const made = input(el, {
       value: ctx.held?.(block, el),
       changed: (value) => ctx.press(el, block, value, made.node),
+      suggest: (text) => ctx.suggest?.(el, block, text),
     });
     ctx.inputs?.push({ block, el, read: made.read });
     return made.node;
@@ -91,6 +92,7 @@ const BLOCKS = {
     const wrong = `wrong-${b.block_id}`;
     const made = input(b.element, {
       value: ctx.held?.(b, b.element), label: b.label.text, describedby: `${hint} ${wrong}`,
+      suggest: (text) => ctx.suggest?.(b.element, b, text),
       changed: b.dispatch_action ? (value) => ctx.press(b.element, b, value, made.node) : undefined,
     });
     ctx.inputs?.push({ block: b, el: b.element, read: made.read });

@@ -1,13 +1,14 @@
 // Interactive elements. `input()` answers {node, read}: the control and how to read its value in
 // the form that the stand-in's controls take (a string, or a list of option values).
 import { h } from "./dom.js";
+import { searched } from "./search.js";
 import { names, plain, textObject } from "./mrkdwn.js";
 
 const TYPES = { email_text_input: "email", url_text_input: "url", number_input: "number", datepicker: "date" };
 let counter = 0;
 
 export const INPUTS = new Set([
-  "plain_text_input", "checkboxes", "radio_buttons", "static_select", "users_select", ...Object.keys(TYPES),
+  "plain_text_input", "checkboxes", "radio_buttons", "static_select", "users_select", "external_select", ...Object.keys(TYPES),
 ]);
 
 function start(element, value) {
@@ -18,7 +19,7 @@ function start(element, value) {
   return key ? element[key] : undefined;
 }
 
-export function input(element, { value, label, describedby, changed } = {}) {
+export function input(element, { value, label, describedby, changed, suggest } = {}) {
   const now = start(element, value);
   const id = `in${++counter}`;
   const common = {
@@ -27,6 +28,9 @@ export function input(element, { value, label, describedby, changed } = {}) {
     placeholder: element.placeholder?.text, onchange: changed && (() => changed(read())),
   };
   let node, read;
+  if (element.type === "external_select") {
+    return { ...searched(element, { id, value: now, common, suggest, changed }), id };
+  }
   if (element.type === "checkboxes" || element.type === "radio_buttons") {
     const many = element.type === "checkboxes";
     const boxes = element.options.map((option) => {

@@ -39,6 +39,9 @@ export function drawView(box, view, person, press) {
   const ctx = {
     inputs: box.inputs,
     held: (block, el) => kept[block.block_id]?.[el.action_id],
+    suggest: (el, block, text) => post("/_sandbox/suggest", {
+      user: person, view_id: view.id, block_id: block.block_id, action_id: el.action_id, value: text,
+      values: valuesOf(box.inputs) }),
     press: (el, block, value, anchor) => press(
       { user: person, view_id: view.id, values: valuesOf(box.inputs) }, el, block, value, anchor),
   };
@@ -59,6 +62,9 @@ export function showModals(stack, person, press, refresh) {
   if (dialog.shown === shown) return;
   dialog.shown = shown;
   dialog.dataset.viewId = view.id;
+  // Whoever was in a box that is still there stays in it.
+  const here = dialog.open && dialog.contains(document.activeElement) ? document.activeElement : null;
+  const place = here?.closest("[data-block-id]")?.dataset.blockId;
   const blocks = drawView(dialog, view, person, press);
 
   const close = async () => {
@@ -99,5 +105,7 @@ export function showModals(stack, person, press, refresh) {
   dialog.replaceChildren(form);
   dialog.oncancel = (event) => { event.preventDefault(); close(); };
   if (!dialog.open) dialog.showModal();
-  dialog.querySelector(".body input, .body textarea, .body select")?.focus();
+  const same = place && dialog.querySelector(
+    `[data-block-id="${CSS.escape(place)}"] [data-action-id="${CSS.escape(here.dataset.actionId || "")}"]`);
+  (same || dialog.querySelector(".body input, .body textarea, .body select"))?.focus();
 }

@@ -235,13 +235,35 @@ async function send(event) {
   }
   const [command, rest] = text.split(/\s+(.*)/s);
   const said = await post("/_sandbox/command", { user: me.name, channel, command, text: rest || "" });
-  const notice = said.notice || (said.error ? `${command} failed with the error “${said.error}”.` : "");
-  if (notice) {
-    notices.push({
-      ts: (Date.now() / 1000).toFixed(6), user: world.app.id, is_ephemeral: true, text: notice, place: channel });
-    view.revision = null;
-  }
+  const failed = said.notice || (said.error ? `${command} failed with the error “${said.error}”.` : "");
+  if (failed) notice(failed);
   return refresh();
+}
+
+function notice(text) {
+  notices.push({
+    ts: (Date.now() / 1000).toFixed(6), user: world.app.id, is_ephemeral: true, text, place: view.place.id });
+  view.revision = null;
+}
+
+// The app's global shortcuts, which belong to no channel.
+function drawShortcuts() {
+  const box = $("shortcuts");
+  box.hidden = !world.shortcuts.length;
+  box.querySelector(".menu").replaceChildren(...world.shortcuts.map((each) =>
+    h("button", {
+      type: "button", "data-callback-id": each.callback_id,
+      onclick: async () => {
+        box.open = false;
+        const said = await post("/_sandbox/shortcut", { user: me.name, callback_id: each.callback_id });
+        if (said.error) notice(`“${each.name}” failed. ${said.notice || said.error}`);
+        refresh();
+      },
+    }, h("b", {}, each.name), h("small", {}, world.app.name))));
+  box.addEventListener("keydown", (event) => {
+    if (event.key === "Escape") { box.open = false; box.querySelector("summary").focus(); }
+  });
+  document.addEventListener("click", (event) => { if (!box.contains(event.target)) box.open = false; });
 }
 
 // -- staying up to date -----------------------------------------------------------------------
@@ -286,5 +308,6 @@ $("text").addEventListener("keydown", (event) => {
   if (event.key === "Enter" && !event.shiftKey && !event.isComposing) send(event);
 });
 frame();
+drawShortcuts();
 enter(view.place);
 live();
