@@ -49,10 +49,7 @@ def review(
     comment = clean_reason(comment)
     if verdict not in Verdict.values:
         raise Refused("unknown_verdict", "A review approves or rejects.")
-    refuse_not_open(promotion, now)
-    case = case_of(promotion)
-    voter = decider(case, actor, now).or_refuse()
-    _refuse_second(promotion, case, voter, verdict)
+    voter = refuse_reviewer(promotion, actor, verdict, now)
     if verdict == Verdict.REJECT and not comment:
         raise Refused("reason_missing", "Say why you reject it: the one who asked has to know.")
     refuse_unseen(promotion, seal)
@@ -99,6 +96,16 @@ def review(
     elif judgement.decision.verdict == "approved":
         grant(promotion, judgement=judgement, via=via, actor=actor, now=now)
     return promotion
+
+
+def refuse_reviewer(promotion: Promotion, actor: Person, verdict: str, now: datetime) -> Voter:
+    """As whom this person decides here. Raises Refused as :func:`review` does, with whatever is about the moment
+    and the person: doors that ask for a reason first say it before they ask."""
+    refuse_not_open(promotion, now)
+    case = case_of(promotion)
+    voter = decider(case, actor, now).or_refuse()
+    _refuse_second(promotion, case, voter, verdict)
+    return voter
 
 
 def refuse_not_open(promotion: Promotion, now: datetime) -> None:

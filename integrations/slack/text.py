@@ -9,6 +9,7 @@ from typing import Any
 from approvals.wording import day_and_time, listed, straight
 
 _HALF_AN_ENTITY = re.compile(r"&[a-z]*$")
+_END_OF_A_SENTENCE = re.compile(r"[.!?](?=\s)|[。！？।]|\n")
 # Slack's limit for the text of a section.
 SECTION = 3000
 MOST_NAMES = 10
@@ -22,6 +23,18 @@ def inert(text: str, limit: int = 600) -> str:
     if len(escaped) <= limit:
         return escaped
     return f"{_HALF_AN_ENTITY.sub('', escaped[: limit - 1])}…"
+
+
+def whole(text: str, limit: int) -> str:
+    """As many whole sentences of a text (inert already or not) as fit; cut inside one only where that one alone
+    is too long."""
+    if len(text) <= limit:
+        return text
+    kept = text[: limit - 2]
+    ends = [found.end() for found in _END_OF_A_SENTENCE.finditer(kept)]
+    if ends and ends[-1] > limit // 3:
+        return f"{kept[: ends[-1]].rstrip()} …"
+    return f"{_HALF_AN_ENTITY.sub('', kept)}…"
 
 
 def quoted(text: str, limit: int = 600) -> str:

@@ -15,7 +15,7 @@ from slack_bolt import App, BoltResponse
 from slack_bolt.authorization import AuthorizeResult
 from slack_bolt.error import BoltUnhandledRequestError
 
-from integrations.slack.listeners import commands, presses, submissions
+from integrations.slack.listeners import commands, presses, steering, submissions
 
 log = structlog.get_logger(__name__)
 
@@ -38,7 +38,7 @@ def bolt_app() -> App:
         raise_error_for_unhandled_request=True,
     )
     app.error(failed)
-    for each in (presses, submissions, commands):
+    for each in (presses, submissions, steering, commands):
         each.register(app)
     return app
 
