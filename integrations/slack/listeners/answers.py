@@ -21,15 +21,15 @@ from integrations.slack import modals
 from integrations.slack.blocks import View
 from integrations.slack.client import slack
 from integrations.slack.identities import person_of, user_of
-from integrations.slack.text import inert, whole
+from integrations.slack.text import whole
 
 log = structlog.get_logger(__name__)
 Body = Mapping[str, Any]
 # Of one wait for Slack. A trigger_id lives three seconds, and after three seconds Slack shows the person an error:
 # a dialog that does not open, and the sentence that says so, have to fit.
 PATIENCE_SECONDS = 1
-# Of a private message and of the error below an input, in characters. Slack names no limit for the latter.
-MOST_SAID, MOST_IN_A_DIALOG = 3000, 1500
+# Characters of the error below an input; Slack names no limit.
+MOST_IN_A_DIALOG = 1500
 
 
 def value_of(body: Body) -> dict[str, Any]:
@@ -70,9 +70,8 @@ def private(body: Body, sentence: str) -> None:
     try:
         if url := body.get("response_url"):
             # Not bolt's own `respond`, which would wait for half a minute.
-            text = whole(inert(sentence, 50_000), MOST_SAID)
             WebhookClient(url, timeout=PATIENCE_SECONDS, retry_handlers=[]).send(
-                text=text, response_type="ephemeral", replace_original=False
+                text=modals.said(sentence), response_type="ephemeral", replace_original=False
             )
         else:
             show(body, modals.notice(sentence))

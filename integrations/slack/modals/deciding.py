@@ -9,7 +9,7 @@ from approvals.rules import Terms
 from integrations.slack.blocks import Block, View, modal, plain, reason_input, section
 from integrations.slack.messages import title_of
 from integrations.slack.modals import facts
-from integrations.slack.text import inert, quoted
+from integrations.slack.text import quoted
 
 # Slack takes ten boxes in one element, with 75 characters each.
 MOST_BOXES, MOST_IN_A_BOX = 10, 75
@@ -18,7 +18,7 @@ MOST_BOXES, MOST_IN_A_BOX = 10, 75
 def reject(promotion: Promotion, seal: str) -> View:
     """Asks for the reason; carries the seal that the person saw."""
     blocks = [
-        section(f"*{inert(title_of(promotion), 300)}*\n{quoted(promotion.reason)}"),
+        section(f"*{facts.line(title_of(promotion), 300)}*\n{quoted(promotion.reason)}"),
         reason_input("Why do you reject it?"),
     ]
     return modal("reject", "Reject", {"p": promotion.pk, "s": seal}, blocks, submit="Reject")
@@ -27,7 +27,7 @@ def reject(promotion: Promotion, seal: str) -> View:
 def approve(promotion: Promotion, seal: str, terms: Terms) -> View:
     """Asks for the ticks and the comment that the policy wants, below the facts; carries the seal that the
     person saw."""
-    title = section(f"*{inert(title_of(promotion), 300)}*\n{quoted(promotion.reason)}")
+    title = section(f"*{facts.line(title_of(promotion), 300)}*\n{quoted(promotion.reason)}")
     asked = list(_checklist(terms.checklist))
     asked.append(reason_input("Why do you approve it?", optional=not terms.comment_required))
     # What is asked stands in parts of its own, one block each: nothing of it is ever left out.
@@ -48,7 +48,7 @@ def _checklist(items: tuple[str, ...]) -> Iterator[Block]:
     number."""
     for start in range(0, len(items), MOST_BOXES):
         chunk = list(enumerate(items[start : start + MOST_BOXES], start))
-        above = [f"*{i + 1}.* {inert(item, 2000)}" for i, item in chunk if not _is_short(item)]
+        above = [f"*{i + 1}.* {facts.line(item, 2000)}" for i, item in chunk if not _is_short(item)]
         yield from facts.paragraphs("", above)
         yield {
             "type": "input",

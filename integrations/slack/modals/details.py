@@ -41,13 +41,18 @@ def details(promotion: Promotion, person: Person) -> View:
     acts = _buttons(promotion, person, explained)
     blocks = facts.fitted(
         [
-            [section(f"*{inert(title_of(promotion), 300)}*")],
+            [section(f"*{facts.line(title_of(promotion), 300)}*")],
             [section(you)],
             [{"type": "actions", "block_id": "acts", "elements": acts}] if acts else [],
-            [section(f"{inert(str(promotion.requester), 120)} asks:\n{quoted(promotion.reason)}")],
+            [
+                section(
+                    f"{facts.line(str(promotion.requester), 120)} asks:\n{quoted(promotion.reason)}"
+                )
+            ],
             facts.delivery(promotion),
             facts.paragraphs(
-                "Who and what it takes", [f"• {inert(each, 1000)}" for each in explained.sentences]
+                "Who and what it takes",
+                [f"• {facts.line(each, 1000)}" for each in explained.sentences],
             ),
             facts.metrics(promotion),
             facts.changes(promotion),
@@ -72,8 +77,15 @@ def _buttons(promotion: Promotion, person: Person, explained: Explanation) -> li
         made.append(button("Reject", "reject", value, "danger"))
     for act in acts_of(promotion, person, timezone.now()):
         label, style = LABELS[act]
-        made.append(button(label, act, value, style))
+        made.append(button(label, act, {**value, **_seen(act, promotion)}, style))
     return made
+
+
+def _seen(act: str, promotion: Promotion) -> dict[str, int]:
+    """The number of the step after which the rollout stands: pressed late, it must not start another one."""
+    deployment: Deployment | None = getattr(promotion, "deployment", None)
+    step = deployment.step if deployment is not None and act == "advance" else None
+    return {"n": step.ordinal} if step else {}
 
 
 def _once_more(promotion: Promotion) -> Block:

@@ -29,6 +29,11 @@ MARKS = {BETTER: ":large_green_circle: better", WORSE: ":red_circle: worse", SAM
 LEFT_OUT = "Slack takes no more here: the whole is on the page."
 
 
+def line(text: str, limit: int) -> str:
+    """A value, inert, in one line: what somebody wrote cannot pass for a line of ours."""
+    return inert(" ".join(text.split()), limit)
+
+
 def paragraphs(heading: str, lines: Iterable[str]) -> list[Block]:
     """Lines, inert already, as many to a section as Slack takes; none without lines."""
     texts, held, length = list[str](), [f"*{heading}*"] if heading else [], len(heading) + 2
@@ -77,7 +82,7 @@ def metrics(promotion: Promotion, live: dict[str, str] | None = None) -> list[Bl
 def _metric(row: MetricRow) -> str:
     change = f" ({row.change})" if row.change else ""
     mark = f" {MARKS[row.verdict]}" if row.verdict in MARKS else ""
-    return f"• *{inert(row.name, 120)}*: {row.live} → {row.candidate}{change}{mark}"
+    return f"• *{line(row.name, 120)}*: {row.live} → {row.candidate}{change}{mark}"
 
 
 def changes(promotion: Promotion) -> list[Block]:
@@ -89,7 +94,7 @@ def changes(promotion: Promotion) -> list[Block]:
     return paragraphs(
         "Parameters and data that differ: live → candidate",
         [
-            f"• {inert(each.name, 120)}: {inert(each.live, 120)} → {inert(each.candidate, 120)}"
+            f"• {line(each.name, 120)}: {line(each.live, 120)} → {line(each.candidate, 120)}"
             for each in (*differing, *data)
         ],
     )
@@ -98,10 +103,10 @@ def changes(promotion: Promotion) -> list[Block]:
 def lineage(promotion: Promotion) -> list[Block]:
     """Where the version comes from: run, who trained it, commit, data, artifact."""
     version, repository = promotion.version, promotion.target.model.repository
-    run = inert(f"{version.run_id or 'unknown'} {version.run_name}", 200)
+    run = line(f"{version.run_id or 'unknown'} {version.run_name}", 200)
     if address := links.mlflow_run(version):
         run = link(address, f"{version.run_id} {version.run_name}")
-    commit = inert(version.git_commit[:12] or "unknown", 40)
+    commit = line(version.git_commit[:12] or "unknown", 40)
     if repository and version.git_commit:
         commit = link(links.commit(repository, version.git_commit), version.git_commit[:12])
     size = f", {filesizeformat(version.artifact_bytes)}" if version.artifact_bytes else ""
@@ -109,14 +114,14 @@ def lineage(promotion: Promotion) -> list[Block]:
         "Where it comes from",
         [
             f"• Run: {run}",
-            f"• Trained by: {inert(version.trained_by or 'unknown', 120)}",
-            f"• Commit: {commit} {inert(version.git_branch, 120)}".rstrip(),
+            f"• Trained by: {line(version.trained_by or 'unknown', 120)}",
+            f"• Commit: {commit} {line(version.git_branch, 120)}".rstrip(),
             *(
-                f"• Data ({inert(each.get('context') or 'data set', 40)}): "
-                f"{inert(str(each.get('name', '?')), 120)} `{inert(str(each.get('digest', '–')), 60)}`"
+                f"• Data ({line(each.get('context') or 'data set', 40)}): "
+                f"{line(str(each.get('name', '?')), 120)} `{line(str(each.get('digest', '–')), 60)}`"
                 for each in version.datasets
             ),
-            f"• Artifact: `{inert(version.artifact_digest or 'not hashed yet', 80)}`{size}".replace(
+            f"• Artifact: `{line(version.artifact_digest or 'not hashed yet', 80)}`{size}".replace(
                 "\xa0", " "
             ),
         ],
@@ -132,12 +137,12 @@ def evidence(promotion: Promotion) -> list[Block]:
     for each in found:
         passed = each.verdict == EvidenceVerdict.PASS
         mark = ":white_check_mark: passed" if passed else ":x: failed"
-        name = link(each.link, each.name) if each.link else inert(each.name, 120)
+        name = link(each.link, each.name) if each.link else line(each.name, 120)
         numbers = ", ".join(
-            f"{inert(key, 60)} {inert(value, 40)}" for key, value in list(each.numbers.items())[:8]
+            f"{line(key, 60)} {line(value, 40)}" for key, value in list(each.numbers.items())[:8]
         )
         lines.append(
-            f"• {mark}: {name}, {inert(each.produced_by, 120)}, {day_and_time(each.produced_at)}"
+            f"• {mark}: {name}, {line(each.produced_by, 120)}, {day_and_time(each.produced_at)}"
             + (f" ({numbers})" if numbers else "")
         )
     return paragraphs("Evidence", lines)
@@ -150,9 +155,7 @@ def warnings(promotion: Promotion, said: Iterable[str]) -> list[Block]:
     found = [mark.sentence] if mark is not None else []
     found += [each.sentence for each in restrictions_of(promotion)]
     told = "\n".join(said)
-    return paragraphs(
-        "Known of it", [f"• {inert(each, 600)}" for each in found if each not in told]
-    )
+    return paragraphs("Known of it", [f"• {line(each, 600)}" for each in found if each not in told])
 
 
 def sealed(promotion: Promotion) -> list[Block]:
@@ -163,7 +166,7 @@ def sealed(promotion: Promotion) -> list[Block]:
     for path, value in flatten(promotion.facts):
         if path[0] != "metrics":
             text = value if isinstance(value, str) else canonical(value)
-            lines.append(f"• {inert(' › '.join(path), 120)}: {inert(text or '–', 300)}")
+            lines.append(f"• {line(' › '.join(path), 120)}: {line(text or '–', 300)}")
     return paragraphs("Sealed facts", lines)
 
 
@@ -172,14 +175,14 @@ def delivery(promotion: Promotion) -> list[Block]:
     deployment: Deployment | None = getattr(promotion, "deployment", None)
     if deployment is None:
         return []
-    lines = [f"{deployment.get_status_display()}. {inert(deployment.detail, 600)}".strip()]
+    lines = [f"{deployment.get_status_display()}. {line(deployment.detail, 600)}".strip()]
     for label, text in (
         ("Paused", deployment.paused),
         ("Going back", deployment.aborting),
         ("To be confirmed", deployment.asks_to_confirm),
     ):
         if text and text not in deployment.detail:
-            lines.append(f"{label}: {inert(text, 600)}")
+            lines.append(f"{label}: {line(text, 600)}")
     if deployment.run_url:
         lines.append(link(deployment.run_url, "Open the workflow run on GitHub"))
     return paragraphs("Deployment", lines)

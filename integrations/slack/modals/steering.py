@@ -10,7 +10,6 @@ from approvals.services.rollouts import plan_of
 from integrations.slack.blocks import Block, View, modal, reason_input, section
 from integrations.slack.messages import rollout_bar, title_of
 from integrations.slack.modals import facts
-from integrations.slack.text import inert
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,7 @@ def ask_why(act: str, promotion: Promotion) -> View:
     """The dialog of one of WORDS; carries what the person saw."""
     words = WORDS[act]
     deployment: Deployment | None = getattr(promotion, "deployment", None)
-    lines = [f"*{inert(title_of(promotion), 300)}*"]
+    lines = [f"*{facts.line(title_of(promotion), 300)}*"]
     carried: dict[str, object] = {"p": promotion.pk}
     differing: list[Block] = []
     if deployment is not None:
@@ -62,7 +61,7 @@ def _differing(promotion: Promotion, deployment: Deployment) -> list[Block]:
     return [
         *facts.paragraphs(
             "Approved, and now",
-            [f"• {inert(clause, 600)}" for clause in what_to_confirm(deployment)],
+            [f"• {facts.line(clause, 600)}" for clause in what_to_confirm(deployment)],
         ),
         *facts.metrics(promotion, live.metrics if live else {}),
     ]
@@ -78,7 +77,7 @@ def _then(act: str, deployment: Deployment) -> str:
     if act == "abort":
         return f"It goes back: {former} serves everybody again, and this deployment ends."
     if act == "confirm":
-        return inert(deployment.asks_to_confirm, 1000)
+        return facts.line(deployment.asks_to_confirm, 1000)
     return "Nothing is started then; ask again if it is wanted."
 
 
