@@ -65,6 +65,11 @@ def expired(slack: Slack, promotion: Promotion) -> Unwelcome:
     return Unwelcome("bob", rf"It is too late: this expired on {DAY}\.")
 
 
+def expired_and_settled(slack: Slack, promotion: Promotion) -> Unwelcome:
+    services.close_overdue(now=promotion.expires_at)
+    return Unwelcome("bob", rf"It is too late: this expired on {DAY}\.")
+
+
 def facts_changed(slack: Slack, promotion: Promotion) -> Unwelcome:
     slack.world.seal(promotion, metrics={"accuracy": "0.871", "auc": "0.95"})
     why = "The facts changed since you looked: accuracy was 0.92 and is 0.871 now. Look again, then decide."
@@ -156,6 +161,7 @@ TABLE: list[Callable[[Slack, Promotion], Unwelcome]] = [
     own_request,
     already_decided,
     expired,
+    expired_and_settled,
     facts_changed,
     voted_already,
     foreign_organisation,

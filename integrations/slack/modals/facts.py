@@ -25,7 +25,7 @@ from integrations.slack.text import inert, link
 MOST_BLOCKS, MOST_BYTES = 100, 240_000
 # A section takes 3,000 characters.
 PARAGRAPH = 2900
-MARKS = {BETTER: ":large_green_circle: better", WORSE: ":red_circle: worse", SAME: "the same"}
+MARKS = {BETTER: "✓ better", WORSE: "✗ worse", SAME: "✓ the same"}
 LEFT_OUT = "Slack takes no more here: the whole is on the page."
 
 
@@ -80,6 +80,8 @@ def metrics(promotion: Promotion, live: dict[str, str] | None = None) -> list[Bl
 
 
 def _metric(row: MetricRow) -> str:
+    if row.live == row.candidate == "–":
+        return f"• *{line(row.name, 120)}*: logged by neither"
     change = f" ({row.change})" if row.change else ""
     mark = f" {MARKS[row.verdict]}" if row.verdict in MARKS else ""
     return f"• *{line(row.name, 120)}*: {row.live} → {row.candidate}{change}{mark}"
@@ -136,7 +138,7 @@ def evidence(promotion: Promotion) -> list[Block]:
     lines = []
     for each in found:
         passed = each.verdict == EvidenceVerdict.PASS
-        mark = ":white_check_mark: passed" if passed else ":x: failed"
+        mark = "✓ passed" if passed else "✗ failed"
         name = link(each.link, each.name) if each.link else line(each.name, 120)
         numbers = ", ".join(
             f"{line(key, 60)} {line(value, 40)}" for key, value in list(each.numbers.items())[:8]
