@@ -114,13 +114,6 @@ def details_while_it_is_blocked(world: World) -> JSON:
         link="https://reports.example/7",
         source="nightly",
     )
-    services.mark(
-        **by(world, "bob"),
-        target_id=promotion.target_id,
-        version_id=ModelVersion.objects.get(number=1).pk,
-        kind="bad",
-        reason="It missed fraud.",
-    )
     services.quarantine(**by(world, "carol"), version_id=version.pk, reason="Leaked labels.")
     return details(world, promotion, "bob")
 
@@ -177,7 +170,18 @@ def details_of_what_is_unconfirmed(world: World) -> JSON:
 
 @dialog
 def details_of_what_is_live(world: World) -> JSON:
-    return details(world, world.deploy(world.approve(asked(world))).promotion, "bob")
+    live = world.deploy(world.approve(asked(world)))
+    who = by(world, "bob")
+    version = live.version
+    services.mark(
+        **who,
+        target_id=live.target_id,
+        version_id=version.pk,
+        kind="bad",
+        reason="It misses fraud.",
+    )
+    services.quarantine(**who, version_id=version.pk, reason="Leaked labels.")
+    return details(world, live.promotion, "bob")
 
 
 @dialog
@@ -345,11 +349,9 @@ def test_nothing_long_hides_what_comes_after_it(world: World) -> None:
 
 
 def test_a_checklist_stands_there_once(world: World) -> None:
-    view = approve_with_ticks(world)
-    asks = [block for block in view["blocks"] if "sealed facts" not in json.dumps(block).lower()]
-    text = json.dumps([b for b in asks if b["type"] == "input" or "*2.*" in str(b)])
+    text = json.dumps(approve_with_ticks(world)["blocks"])
     assert text.count("Model card read") == 1
-    assert text.count("confusion matrices") == 1 and "2. as written above" in text
+    assert text.count("confusion matrices") == 1 and text.count("2. as written above") == 1
 
 
 def test_a_sentence_that_is_too_long_ends_with_a_sentence() -> None:

@@ -36,7 +36,7 @@ def approve(promotion: Promotion, seal: str, terms: Terms) -> View:
             [title],
             facts.metrics(promotion),
             facts.changes(promotion),
-            facts.sealed(promotion),
+            facts.sealed(promotion, without=("policy", "checklist")),
             *([block] for block in asked),
         ]
     )

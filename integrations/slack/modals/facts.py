@@ -160,13 +160,14 @@ def warnings(promotion: Promotion, said: Iterable[str]) -> list[Block]:
     return paragraphs("Known of it", [f"• {line(each, 600)}" for each in found if each not in told])
 
 
-def sealed(promotion: Promotion) -> list[Block]:
-    """The seal, and every fact under it but the metrics, which stand above."""
+def sealed(promotion: Promotion, *, without: tuple[str, ...] = ()) -> list[Block]:
+    """The seal, and every fact under it but the metrics, which stand above, and the one at ``without``, which
+    stands elsewhere."""
     if not promotion.seal:
         return [section("*Sealed facts*\nNot sealed yet: the facts are still being gathered.")]
     lines = [f"Seal `{promotion.seal}`"]
     for path, value in flatten(promotion.facts):
-        if path[0] != "metrics":
+        if path[0] != "metrics" and path != without:
             text = value if isinstance(value, str) else canonical(value)
             lines.append(f"• {line(' › '.join(path), 120)}: {line(text or '–', 300)}")
     return paragraphs("Sealed facts", lines)
