@@ -324,8 +324,7 @@ def refuse_decided(promotion: Promotion) -> None:
     )
     who = f" by {last.actor}" if last and last.actor else ""
     when = f" on {day_and_time(promotion.decided_at)}" if promotion.decided_at else ""
-    what = "expired" if promotion.status == PromotionStatus.EXPIRED else f"was {promotion.status}"
-    raise Refused("already_decided", f"It is too late: this {what}{who}{when}.")
+    raise Refused("already_decided", f"It is too late: this was {promotion.status}{who}{when}.")
 
 
 @transaction.atomic

@@ -20,7 +20,6 @@ from approvals.models import (
     Deployment,
     Environment,
     Membership,
-    ModelVersion,
     Person,
     Promotion,
     Target,

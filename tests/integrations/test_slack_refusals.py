@@ -67,7 +67,7 @@ def expired(slack: Slack, promotion: Promotion) -> Unwelcome:
 
 def expired_and_settled(slack: Slack, promotion: Promotion) -> Unwelcome:
     services.close_overdue(now=promotion.expires_at)
-    return Unwelcome("bob", rf"It is too late: this expired on {DAY}\.")
+    return Unwelcome("bob", rf"It is too late: this was expired on {DAY}\.")
 
 
 def facts_changed(slack: Slack, promotion: Promotion) -> Unwelcome:

@@ -18,7 +18,7 @@ from approvals.rollouts import PlanStep
 from approvals.states import DeploymentStatus, PromotionStatus, Via
 from integrations.slack.blocks import button, section
 from tests import blockkit
-from tests.integrations.slack_fixtures import JSON, Slack, slack, snapshot, static_folder
+from tests.integrations.slack_fixtures import CHANNEL, JSON, Slack, slack, snapshot, static_folder
 from tests.integrations.test_slack_presses import silent_server
 
 __all__ = ["slack", "static_folder"]
@@ -78,6 +78,7 @@ def test_a_rollout_is_paused_let_on_and_aborted(slack: Slack) -> None:
 
     asking = inside(slack, "bob", view, "pause")["opened_view"]
     assert len(open_dialogs(slack, "bob")) == 2, "on top of the details"
+    assert json.loads(asking["private_metadata"])["c"] == CHANNEL, "where it all began"
     assert set(slack.submit("bob", asking, text=" \n")["errors"]) == {"reason"}
     assert slack.submit("bob", asking, text="Look at the *errors* first.")["status"] == 200
     assert open_dialogs(slack, "bob") == [], "what lies below would say what was true before"
@@ -206,6 +207,10 @@ def test_withdrawing_cancelling_and_calling_off(slack: Slack) -> None:
     assert list(acts(view)) == ["approve", "reject", "cancel"]
 
     before = snapshot()
+    for act in ("look_again", "advance", "pause"):
+        for number, words in ((promotion.pk, "It is not approved"), (10**9, "There is no such")):
+            told, opened = pressed(slack, "bob", act, p=number, n=1)
+            assert told[0].startswith(words) and len(opened) == 1, "only the details, as before"
     assert pressed(slack, "mallory", "cancel", p=promotion.pk)[0] == [
         "You may not, because only the one who asked and those who decide may cancel it."
     ]

@@ -57,11 +57,25 @@ def in_dialog(body: Body) -> bool:
 def show(body: Body, view: View) -> None:
     """Open a dialog for the one who pressed, on top of the one in which it was pressed. Raises Unavailable or
     Rejected."""
-    team = str((body.get("team") or {}).get("id") or "")
-    with slack(timeout=PATIENCE_SECONDS, team=team) as client:
+    with slack(timeout=PATIENCE_SECONDS, team=_team(body)) as client:
         # Slack takes views.push, three deep, from inside a dialog, and views.open from everywhere else.
         opened = client.views_push if in_dialog(body) else client.views_open
-        opened(trigger_id=body["trigger_id"], view=view)
+        opened(trigger_id=body["trigger_id"], view=_with_channel(view, body))
+
+
+def _team(body: Body) -> str:
+    return str((body.get("team") or {}).get("id") or "")
+
+
+def _with_channel(view: View, body: Body) -> View:
+    """The dialog carries the channel along, through every dialog opened from it: Slack does not tell it then."""
+    pressed_in = body.get("view") or {}
+    known = json.loads(pressed_in.get("private_metadata") or "{}") if in_dialog(body) else {}
+    channel = (body.get("channel") or {}).get("id") or known.get("c")
+    if not channel:
+        return view
+    carried = json.loads(view.get("private_metadata") or "{}") | {"c": channel}
+    return {**view, "private_metadata": json.dumps(carried, separators=(",", ":"))}
 
 
 def private(body: Body, sentence: str) -> None:
@@ -172,9 +186,8 @@ def brought_up_to_date(body: Body, promotion_id: int, person: Person) -> None:
     if not in_dialog(body):
         return
     try:
-        view = modals.details(promotion_with(promotion_id), person)
-        team = str((body.get("team") or {}).get("id") or "")
-        with slack(timeout=PATIENCE_SECONDS, team=team) as client:
+        view = _with_channel(modals.details(promotion_with(promotion_id), person), body)
+        with slack(timeout=PATIENCE_SECONDS, team=_team(body)) as client:
             client.views_update(view_id=body["view"]["id"], view=view)
     except (Unavailable, Rejected) as error:
         log.warning("dialog not brought up to date", error=str(error))

@@ -10,7 +10,7 @@ from slack_bolt import Ack, App
 
 from approvals import services
 from approvals.models import Deployment, Person
-from approvals.selectors.allowed import why_not_steer
+from approvals.selectors.allowed import NOTHING_YET, why_not_steer
 from approvals.services import Refused
 from approvals.services.promotions import refuse_cancelling
 from approvals.states import Via
@@ -22,6 +22,7 @@ from integrations.slack.listeners.answers import (
     open_modal,
     press,
     promotion_of,
+    promotion_with,
     submitted,
     value_of,
 )
@@ -69,9 +70,13 @@ def _look_again(person: Person, body: Body) -> None:
 
 
 def _deployment_id(promotion_id: int) -> int:
-    """The id of a promotion's deployment; 0, which is nobody's, where there is none."""
+    """The id of a promotion's deployment. Raises Refused where there is none."""
     found = Deployment.objects.filter(promotion_id=promotion_id).values_list("pk", flat=True)
-    return found.first() or 0
+    deployment_id = found.first()
+    if deployment_id is None:
+        promotion_with(promotion_id)  # which says so where even that is not there
+        raise Refused(*NOTHING_YET)
+    return deployment_id
 
 
 def _asking(act: str) -> Callable[[Body, Person], View]:
