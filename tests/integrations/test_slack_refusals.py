@@ -39,7 +39,7 @@ class Unwelcome:
 
 
 def not_linked(slack: Slack, promotion: Promotion) -> Unwelcome:
-    address = re.escape(f"<{slack.product}/integrations/slack/link/") + r"[^ ]+/>"
+    address = re.escape(f"{slack.product}/integrations/slack/link/") + r"[^ <>]+/"
     return Unwelcome(
         "frank", f"Countersign does not know who you are. Link your account first .*: {address}"
     )
