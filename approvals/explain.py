@@ -6,11 +6,9 @@ and, if not, why, in one sentence.
 
 from __future__ import annotations
 
-from copy import copy
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from django.db.models import prefetch_related_objects
 from django.utils import timezone
 
 from approvals.calendar import in_zone
@@ -27,9 +25,9 @@ from approvals.rollouts import Strategy
 from approvals.rules import Policy, Terms
 from approvals.services.cases import (
     NOT_A_POLICY,
-    counting_reviews,
     decider,
     is_prefetched,
+    with_reviews,
 )
 from approvals.services.conditions import closures_of
 from approvals.services.judging import Judgement, judge
@@ -147,7 +145,7 @@ def explain(
     now = now or timezone.now()
     if not is_prefetched(promotion, "reviews"):
         # Read once, for the judgement and for the names.
-        promotion = _with_reviews(promotion)
+        promotion = with_reviews(promotion)
     judgement = judge(promotion, now)
     case, pending = judgement.case, promotion.is_pending
     everybody = everybody_for(case.requirements, now) if pending else []
@@ -169,13 +167,6 @@ def explain(
         ),
         notes=_notes(promotion, judgement, able),
     )
-
-
-def _with_reviews(promotion: Promotion) -> Promotion:
-    """A copy with its reviews: the caller's must go on reading them afresh."""
-    promotion = copy(promotion)
-    prefetch_related_objects([promotion], counting_reviews())
-    return promotion
 
 
 def _row(row: Row, promotion: Promotion, able: list[Able]) -> RequirementRow:

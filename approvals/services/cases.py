@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Prefetch
+from django.db.models import Prefetch, prefetch_related_objects
 
 from approvals.models import (
     Delegation,
@@ -146,6 +147,13 @@ def counting_reviews() -> Prefetch[str, Any, Any]:
     """A promotion's reviews with everything that a case reads of them."""
     rows = Review.objects.select_related("person", "on_behalf_of")
     return Prefetch("reviews", rows.prefetch_related(*with_reviewers()))
+
+
+def with_reviews(promotion: Promotion) -> Promotion:
+    """A copy with its reviews, read once for everything: the caller's must go on reading them afresh."""
+    promotion = copy(promotion)
+    prefetch_related_objects([promotion], counting_reviews())
+    return promotion
 
 
 def is_prefetched(promotion: Promotion, relation: str) -> bool:

@@ -286,17 +286,22 @@ def cancel(
     """Take a pending promotion back: its requester, or anybody who may decide it. Raises Refused."""
     promotion = lock_promotion(promotion_id)
     now = now or timezone.now()
+    refuse_cancelling(promotion, actor, now)
+    reason = clean_reason(reason)
+    settle(promotion, PromotionStatus.CANCELLED, now=now, reason=reason)
+    record("promotion.cancelled", via=via, actor=actor, promotion=promotion, now=now, reason=reason)
+    tell_of_end(promotion, f"{actor} cancelled the request", because=reason, now=now, but_not=actor)
+    return promotion
+
+
+def refuse_cancelling(promotion: Promotion, actor: Person, now: datetime) -> None:
+    """Raise Refused (``already_decided``, ``may_not_cancel``) unless this person can take it back."""
     refuse_decided(promotion)
     if not may_cancel(promotion, actor, now):
         raise Refused(
             "may_not_cancel",
             "You may not, because only the one who asked and those who decide may cancel it.",
         )
-    reason = clean_reason(reason)
-    settle(promotion, PromotionStatus.CANCELLED, now=now, reason=reason)
-    record("promotion.cancelled", via=via, actor=actor, promotion=promotion, now=now, reason=reason)
-    tell_of_end(promotion, f"{actor} cancelled the request", because=reason, now=now, but_not=actor)
-    return promotion
 
 
 def may_cancel(promotion: Promotion, actor: Person, now: datetime) -> bool:

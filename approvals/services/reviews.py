@@ -8,13 +8,12 @@ from datetime import datetime
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Q
 from django.utils import timezone
 
 from approvals.gates import Outcome
 from approvals.models import Person, Promotion, Review
 from approvals.policies import Case, Voter
-from approvals.services.cases import case_of, decider
+from approvals.services.cases import case_of, decider, with_reviews
 from approvals.services.history import record
 from approvals.services.judging import Judgement, judge
 from approvals.services.locks import lock_promotion
@@ -50,17 +49,15 @@ def review(
     comment = clean_reason(comment)
     if verdict not in Verdict.values:
         raise Refused("unknown_verdict", "A review approves or rejects.")
-    refuse_not_open(promotion, now)
-    case = case_of(promotion)
-    voter = decider(case, actor, now).or_refuse()
-    _refuse_second(promotion, case, voter, verdict)
+    seen = with_reviews(promotion)
+    voter = refuse_reviewer(seen, actor, verdict, now)
     if verdict == Verdict.REJECT and not comment:
         raise Refused("reason_missing", "Say why you reject it: the one who asked has to know.")
     refuse_unseen(promotion, seal)
     outcomes: list[Outcome] = []
     if verdict == Verdict.APPROVE:
         # Under the lock, with the rows as they are now; a rejection needs none of it.
-        judgement = judge(promotion, now)
+        judgement = judge(seen, now)
         _refuse_blocked(judgement, comment, ticked)
         outcomes = judgement.outcomes
 
@@ -103,6 +100,16 @@ def review(
     return promotion
 
 
+def refuse_reviewer(promotion: Promotion, actor: Person, verdict: str, now: datetime) -> Voter:
+    """As whom this person decides here. Raises Refused as :func:`review` does, with whatever is about the moment
+    and the person: doors that ask for a reason first say it before they ask."""
+    refuse_not_open(promotion, now)
+    case = case_of(promotion)
+    voter = decider(case, actor, now).or_refuse()
+    _refuse_second(promotion, case, voter, verdict)
+    return voter
+
+
 def refuse_not_open(promotion: Promotion, now: datetime) -> None:
     """Raise Refused (``already_decided``, ``expired``) unless it can still be decided."""
     refuse_decided(promotion)
@@ -125,18 +132,18 @@ def refuse_unseen(promotion: Promotion, seal: str) -> None:
 
 def _refuse_second(promotion: Promotion, case: Case, voter: Voter, verdict: str) -> None:
     """Nobody decides twice; an approval that a colleague gave for somebody is that person's one."""
-    counting = promotion.reviews.filter(voided_at=None).select_related("person", "on_behalf_of")
-    earlier = counting.filter(person_id=voter.id).first()
+    counting = [each for each in promotion.reviews.all() if each.voided_at is None]
+    earlier = next((each for each in counting if each.person_id == voter.id), None)
     if earlier is not None:
         raise Refused(
             "already_reviewed",
             f"You have decided already ({earlier.verdict}, {day_and_time(earlier.created_at)}); "
             "one person counts once.",
         )
-    same = counting.filter(
-        Q(person=voter.authority, on_behalf_of=None) | Q(on_behalf_of=voter.authority)
-    )
-    other = same.first()
+    same = [
+        each for each in counting if (each.on_behalf_of_id or each.person_id) == voter.authority
+    ]
+    other = same[0] if same else None
     # A rejection adds to what the colleague said themselves, but not to what was said for them already.
     lent_twice = voter.for_id is not None and any(each.on_behalf_of_id for each in same)
     if other is not None and (verdict == Verdict.APPROVE or lent_twice):

@@ -25,11 +25,19 @@ from approvals.states import StepOutcome
 
 @transaction.atomic
 def advance(
-    *, actor: Person, via: str, deployment_id: int, reason: str = "", now: datetime | None = None
+    *,
+    actor: Person,
+    via: str,
+    deployment_id: int,
+    reason: str = "",
+    step: int | None = None,
+    now: datetime | None = None,
 ) -> Deployment:
     """Somebody who may decide lets a rollout go on: over a pause, an inconclusive analysis, or the rest of a wait.
 
-    Raises Refused (``nothing_to_advance``, or why they may not).
+    ``step`` is the number of the step after which they saw it stand, where the door knows: a press that comes late
+    must not start the step after the next. Raises Refused (``nothing_to_advance``, ``moved_on``, or why they may
+    not).
     """
     deployment = lock_deployment(deployment_id)
     now = now or timezone.now()
@@ -37,6 +45,8 @@ def advance(
         raise Refused("nothing_to_advance", why_not)
     if refusal := why_not_settle(deployment, actor, now):
         raise Refused(*refusal)
+    if step is not None and (deployment.step is None or deployment.step.ordinal != step):
+        raise Refused("moved_on", "The rollout has moved on since you looked. Look again first.")
     deployment.paused = ""
     deployment.save(update_fields=["paused"])
     record(

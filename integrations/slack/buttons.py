@@ -21,18 +21,42 @@ def buttons_of(
     would tell the message. It only does not invite any more, and the words above say why; a press meanwhile is
     answered privately with the same reason.
     """
-    value = {"p": promotion.pk, "s": promotion.seal}
-    details = button("Details", "details", value)
     if deployment is not None:
-        return [*_steering(promotion, deployment, value), details]
-    if not promotion.is_pending or not promotion.seal or explained.terms.automatic:
+        value = value_of(promotion)
+        return [*_steering(promotion, deployment, value), button("Details", "details", value)]
+    return deciding(
+        promotion, blocked=bool(explained.blockers), asked=not explained.terms.automatic
+    )
+
+
+def value_of(promotion: Promotion) -> dict[str, Any]:
+    """What a button about a promotion carries: its id, and the seal that whoever presses it saw."""
+    return {"p": promotion.pk, "s": promotion.seal}
+
+
+def deciding(promotion: Promotion, *, blocked: bool = False, asked: bool = True) -> list[Block]:
+    """Approve, Reject and Details, wherever a request is shown; Details alone where nothing can be decided or
+    nobody is ``asked``."""
+    value = value_of(promotion)
+    details = button("Details", "details", value)
+    if not (promotion.is_pending and promotion.seal and asked):
         return [details]
-    asks = _asks(promotion, "Approve?", f"Approve {_what(promotion)}?", "Approve")
     return [
-        button("Approve", "approve", value, "" if explained.blockers else "primary", asks),
+        approve_button(promotion, style="" if blocked else "primary"),
         button("Reject", "reject", value, "danger"),
         details,
     ]
+
+
+def approve_button(promotion: Promotion, *, style: str = "primary") -> Block:
+    """Approve; where the environment is so marked, Slack asks once more."""
+    asks = _asks(promotion, "Approve?", f"Approve {_what(promotion)}?", "Approve")
+    return button("Approve", "approve", value_of(promotion), style, asks)
+
+
+def seen_step(deployment: Deployment | None) -> dict[str, int]:
+    """The number of the step after which a rollout stands: *Go on*, pressed late, must not start another one."""
+    return {"n": deployment.step.ordinal} if deployment and deployment.step else {}
 
 
 def _steering(promotion: Promotion, deployment: Deployment, value: dict[str, Any]) -> list[Block]:
@@ -45,7 +69,9 @@ def _steering(promotion: Promotion, deployment: Deployment, value: dict[str, Any
         buttons.append(button("Look again", "look_again", value, "primary"))
     if deployment.strategy:
         if not why_not_advance(deployment):
-            buttons.append(button("Go on", "advance", value, "primary"))
+            buttons.append(
+                button("Go on", "advance", {**value, **seen_step(deployment)}, "primary")
+            )
         if not why_not_pause(deployment):
             buttons.append(button("Pause", "pause", value))
         if not why_not_abort(deployment):

@@ -18,8 +18,8 @@ from approvals.states import Occasion
 from approvals.wording import one_line
 from integrations.models import SlackIdentity, SlackMessage, SlackStanding
 from integrations.slack.blocks import Block, context, section
+from integrations.slack.buttons import deciding
 from integrations.slack.client import slack
-from integrations.slack.home import decision_buttons
 from integrations.slack.identities import SlackUser, person_of
 from integrations.slack.messages import address
 from integrations.slack.text import inert, link
@@ -119,7 +119,7 @@ def render(effect: Effect) -> list[Block]:
             {
                 "type": "actions",
                 "block_id": f"direct-{promotion.pk}",
-                "elements": decision_buttons(promotion),
+                "elements": deciding(promotion),
             }
         )
     return blocks

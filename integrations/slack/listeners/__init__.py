@@ -27,6 +27,7 @@ from integrations.slack.listeners import (
     members,
     presses,
     shortcuts,
+    steering,
     submissions,
     wishes,
 )
@@ -85,7 +86,8 @@ def bolt_app() -> App:
         raise_error_for_unhandled_request=True,
     )
     app.error(failed)
-    for each in (presses, submissions, commands, shortcuts, wishes, home, links, members):
+    listeners = (presses, submissions, steering, commands, shortcuts, wishes, home, links, members)
+    for each in listeners:
         each.register(app)
     return app
 

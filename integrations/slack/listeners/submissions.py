@@ -7,8 +7,9 @@ from typing import Any
 from slack_bolt import Ack, App
 
 from approvals import services
-from approvals.explain import explain
 from approvals.models import Person, Promotion
+from approvals.rules import Policy
+from approvals.services.cases import NOT_A_POLICY, terms_of
 from approvals.states import Verdict, Via
 from integrations.slack.listeners.answers import Body, submitted
 
@@ -24,8 +25,7 @@ def approve_submitted(ack: Ack, body: Body) -> None:
     """The Approve dialog was submitted."""
 
     def act(person: Person, data: dict[str, Any], values: Any) -> None:
-        promotion = Promotion.objects.filter(pk=int(data["p"])).first()
-        checklist = explain(promotion).terms.checklist if promotion else ()
+        checklist = _checklist(int(data["p"]))
         chosen = [
             int(option["value"])
             for block, inputs in values.items()
@@ -43,6 +43,17 @@ def approve_submitted(ack: Ack, body: Body) -> None:
         )
 
     submitted(ack, body, "reason", act)
+
+
+def _checklist(promotion_id: int) -> tuple[str, ...]:
+    """The items as sealed, to which the numbers of the boxes belong; the verb compares the seal."""
+    promotion = Promotion.objects.filter(pk=promotion_id).first()
+    try:
+        return (
+            terms_of(promotion, Policy.from_data(promotion.policy)).checklist if promotion else ()
+        )
+    except NOT_A_POLICY:
+        return ()  # which the verb refuses
 
 
 def reject_submitted(ack: Ack, body: Body) -> None:

@@ -14,7 +14,8 @@ from approvals.selectors.live import Presence, live_at
 from approvals.selectors.overview import Cell, Row, matrix
 from approvals.selectors.standing import Standing
 from approvals.wording import listed
-from integrations.slack.blocks import Block, button, context, section
+from integrations.slack.blocks import Block, context, section
+from integrations.slack.buttons import deciding
 from integrations.slack.messages import address, title_of
 from integrations.slack.text import SECTION, inert, link, moment
 
@@ -181,26 +182,9 @@ def _standing_text(standing: Standing) -> str:
 
 def _buttons(standing: Standing) -> Block:
     promotion = standing.promotion
-    value = {"p": promotion.pk, "s": promotion.seal}
-    sure = None
-    if promotion.target.environment.confirm:
-        sure = _are_you_sure(title_of(promotion))
+    blocked = bool(standing.blockers)
     return {
         "type": "actions",
         "block_id": f"inbox-{promotion.pk}",
-        "elements": [
-            button("Approve", "approve", value, "primary", sure),
-            button("Reject", "reject", value, "danger"),
-            button("Details", "details", value),
-        ],
-    }
-
-
-def _are_you_sure(title: str) -> Block:
-    cut = title if len(title) <= 280 else f"{title[:279]}…"
-    return {
-        "title": {"type": "plain_text", "text": "Approve?"},
-        "text": {"type": "plain_text", "text": f"{cut}?"},
-        "confirm": {"type": "plain_text", "text": "Approve"},
-        "deny": {"type": "plain_text", "text": "Not yet"},
+        "elements": deciding(promotion, blocked=blocked),
     }
