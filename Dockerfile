@@ -36,7 +36,7 @@ CMD ["mlflow", "server", "--host", "0.0.0.0", "--port", "5000", "--workers", "1"
 
 FROM base AS countersign
 COPY --from=production-packages /opt/venv /opt/venv
-COPY manage.py ./
+COPY manage.py slack-manifest.yaml ./
 COPY config config
 COPY approvals approvals
 COPY integrations integrations

@@ -52,6 +52,8 @@ def configure_logging(*, json: bool, level: str) -> None:
                 "slack_bolt.RequestVerification": {"level": "WARNING"},
                 # bolt warns that it ignores SLACK_BOT_TOKEN, which is just what is wanted.
                 "slack_bolt.App": {"level": "ERROR"},
+                # Its DEBUG lines hold the addresses of Socket Mode, which are as good as passwords.
+                "slack_sdk": {"level": "INFO"},
                 # PyGithub's DEBUG logs print installation tokens.
                 "github": {"level": "WARNING"},
                 "urllib3": {"level": "WARNING"},

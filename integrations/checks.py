@@ -34,9 +34,7 @@ def services_are_configured(
         problems.append(
             "GITHUB_WEBHOOK_SECRET is not set: GitHub's webhooks could not be verified."
         )
-    slack, slack_missing = _together(["SLACK_BOT_TOKEN", "SLACK_SIGNING_SECRET", "SLACK_TEAM_ID"])
-    if slack and slack_missing:
-        problems.append(f"{' and '.join(slack_missing)} not set: Slack needs all three.")
+    problems += _slack_problems()
     if settings.EMAIL_HOST:
         try:
             sanitize_address(settings.DEFAULT_FROM_EMAIL, "utf-8")
@@ -48,6 +46,30 @@ def services_are_configured(
         Error(text, hint="Set it, or NAME_FILE to a file that holds it.", id="integrations.E001")
         for text in problems
     ]
+
+
+def _slack_problems() -> list[str]:
+    """The bot's token and the workspace; and a way in: Slack's requests, or connections that we open."""
+    doors = ["SLACK_SIGNING_SECRET", "SLACK_APP_TOKEN"]
+    have, missing = _together(["SLACK_BOT_TOKEN", "SLACK_TEAM_ID"])
+    open_doors, _ = _together(doors)
+    if not have and not open_doors:
+        return []
+    problems = []
+    if missing:
+        problems.append(
+            f"{' and '.join(missing)} not set: Slack needs SLACK_BOT_TOKEN and SLACK_TEAM_ID."
+        )
+    if not open_doors:
+        problems.append(
+            "Neither SLACK_SIGNING_SECRET nor SLACK_APP_TOKEN is set: the first verifies the requests that Slack "
+            "sends, the second lets `manage.py runslack` connect to Slack where it cannot reach us."
+        )
+    if settings.SLACK_APP_TOKEN and not settings.SLACK_APP_TOKEN.startswith("xapp-"):
+        problems.append(
+            "SLACK_APP_TOKEN is not an app-level token: those begin with xapp- (the bot's with xoxb-)."
+        )
+    return problems
 
 
 @register()

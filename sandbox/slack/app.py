@@ -13,7 +13,7 @@ from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from sandbox.slack import control, page, web_api
+from sandbox.slack import control, page, sockets, web_api
 from sandbox.slack.delivery import LIMIT_SECONDS, RETRY_SECONDS, Sender
 from sandbox.slack.gestures import Gestures
 from sandbox.slack.workspace import SlackError, Workspace
@@ -102,18 +102,20 @@ def create_app(
     token: str,
     signing_secret: str,
     events_url: str,
+    app_token: str = "",
     limit_seconds: float = LIMIT_SECONDS,
     retry_seconds: tuple[float, ...] = RETRY_SECONDS,
 ) -> Starlette:
     """A stand-in for Slack.
 
     `data` is the folder that keeps its state (None: in memory); `token` is the one bot token it
-    accepts; `events_url` is the product's inbound URL; `limit_seconds` is how long a click waits
-    (Slack: 3 s) and `retry_seconds` the pauses before an event is sent again.
+    accepts, `app_token` the one for Socket Mode; `events_url` is the product's inbound
+    URL; `limit_seconds` is how long a click waits (Slack: 3 s) and `retry_seconds` the pauses before an event is sent again.
     """
     app = Starlette(
         routes=[
             Route("/", index),
+            *sockets.ROUTES,
             Route("/api/{method}", call, methods=["GET", "POST"]),
             Route("/response/{key}", respond, methods=["POST"]),
             *page.ROUTES,
@@ -130,6 +132,8 @@ def create_app(
         retry_seconds=retry_seconds,
     )
     app.state.space = space
+    app.state.sockets = sockets.Sockets(space, app_token, limit_seconds)
+    sender.sockets = app.state.sockets
     app.state.sender = sender
     app.state.token = token
     app.state.gestures = Gestures(space, sender, "stand-in-verification-token")
