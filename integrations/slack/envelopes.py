@@ -112,8 +112,10 @@ def handle(envelope: Envelope) -> Reply | None:
 
 
 def _again(key: str) -> Reply | None:
-    """The reply of the first time. Where it is not known any more and said something, none: an empty one would close
-    a dialog as if all were well."""
+    """The reply of the first time.
+
+    Where it is not known any more and said something, none: an empty one would close a dialog as if all were well.
+    """
     known = _replies.get(key)
     if known is not None:
         return Reply(known.payload)

@@ -1,4 +1,4 @@
-"""One WebSocket to Slack. slack_sdk makes the connection (TLS, proxies, handshake); frames are read and written here.
+"""One WebSocket to Slack. slack_sdk connects it (TLS, proxies, handshake); frames are read and written here.
 
 Its own reader spins when Slack goes away without a word, loses a frame that arrives slowly, and its writer knows
 no frame of more than 65,535 bytes nor a send that was taken only in part.

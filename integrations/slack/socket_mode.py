@@ -115,7 +115,7 @@ class Receiver:
         if any(not each.given_up for each in self._held) or now < self._next_try:
             return None
         try:
-            held = _Held(Line(_address()))
+            held = _Held(Line(address()))
         except Unavailable as error:
             self._failures += 1
             pause = min(2.0 ** (self._failures - 1), LONGEST_PAUSE) * random.uniform(0.5, 1)  # noqa: S311
@@ -203,7 +203,7 @@ class Receiver:
             log.warning("no heartbeat of slack", error=type(error).__name__)
 
 
-def _address() -> str:
+def address() -> str:
     """A new address to connect to; good for one connection, and as secret as a password. Raises Unavailable."""
     client = WebClient(base_url=settings.SLACK_API_URL, timeout=OPEN_TIMEOUT, retry_handlers=[])
     try:

@@ -13,7 +13,7 @@ from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from sandbox.slack import control, page, sockets, web_api
+from sandbox.slack import app_settings, control, page, sockets, web_api
 from sandbox.slack.delivery import LIMIT_SECONDS, RETRY_SECONDS, Sender
 from sandbox.slack.gestures import Gestures
 from sandbox.slack.workspace import SlackError, Workspace
@@ -36,6 +36,7 @@ async def call(request: Request) -> Response:
         answer = await _answer(request, space, method, args)
     except SlackError as error:
         answer = JSONResponse(error.body)
+    answer.headers["x-oauth-scopes"] = ",".join(request.app.state.settings.scopes)
     said = json.loads(bytes(answer.body)) if answer.media_type == "application/json" else {}
     space.requests.append(
         {
@@ -109,13 +110,15 @@ def create_app(
     """A stand-in for Slack.
 
     `data` is the folder that keeps its state (None: in memory); `token` is the one bot token it
-    accepts, `app_token` the one for Socket Mode; `events_url` is the product's inbound
-    URL; `limit_seconds` is how long a click waits (Slack: 3 s) and `retry_seconds` the pauses before an event is sent again.
+    accepts, `app_token` the one for Socket Mode; `events_url` is the product's inbound URL;
+    `limit_seconds` is how long a click waits (Slack: 3 s) and `retry_seconds` the pauses before an
+    event is sent again.
     """
     app = Starlette(
         routes=[
             Route("/", index),
             *sockets.ROUTES,
+            *app_settings.ROUTES,
             Route("/api/{method}", call, methods=["GET", "POST"]),
             Route("/response/{key}", respond, methods=["POST"]),
             *page.ROUTES,
@@ -132,6 +135,7 @@ def create_app(
         retry_seconds=retry_seconds,
     )
     app.state.space = space
+    app.state.settings = app_settings.AppSettings()
     app.state.sockets = sockets.Sockets(space, app_token, limit_seconds)
     sender.sockets = app.state.sockets
     app.state.sender = sender

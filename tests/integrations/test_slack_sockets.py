@@ -265,13 +265,13 @@ class TestWhoMayConnect:
         for token in ("xapp-1-another", settings.SLACK_BOT_TOKEN):
             settings.SLACK_APP_TOKEN = token
             with pytest.raises(Unavailable, match="Check SLACK_APP_TOKEN") as caught:
-                socket_mode._address()
+                socket_mode.address()
             assert token not in str(caught.value) + caplog.text
 
     # slack_sdk leaves the socket of a refused handshake to the garbage collector.
     @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
     def test_an_address_is_good_for_one_connection(self, slack: Slack) -> None:
-        url = socket_mode._address()
+        url = socket_mode.address()
         first = line.Line(url)
         with pytest.raises(Unavailable) as caught:
             line.Line(url)
