@@ -52,7 +52,8 @@ def configure_logging(*, json: bool, level: str) -> None:
                 "slack_bolt.RequestVerification": {"level": "WARNING"},
                 # bolt warns that it ignores SLACK_BOT_TOKEN, which is just what is wanted.
                 "slack_bolt.App": {"level": "ERROR"},
-                # At DEBUG slack_sdk logs Slack's answers whole: OAuth's hold tokens.
+                # Its DEBUG lines hold OAuth's answers with their tokens, and Socket Mode's addresses, which are as
+                # good as passwords.
                 "slack_sdk": {"level": "INFO"},
                 # PyGithub's DEBUG logs print installation tokens.
                 "github": {"level": "WARNING"},

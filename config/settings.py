@@ -58,6 +58,11 @@ if 0 < len(SIGNALS_SECRET) < 16:
 SLACK_API_URL = read("SLACK_API_URL", "https://slack.com/api/")
 SLACK_BOT_TOKEN = read("SLACK_BOT_TOKEN", "")
 SLACK_SIGNING_SECRET = read("SLACK_SIGNING_SECRET", "")
+# For Socket Mode, where Slack cannot reach us: `manage.py runslack`.
+SLACK_APP_TOKEN = read("SLACK_APP_TOKEN", "")
+# For `manage.py check_slack` only: the app's own settings can be read with them.
+SLACK_APP_ID = read("SLACK_APP_ID", "")
+SLACK_CONFIG_TOKEN = read("SLACK_CONFIG_TOKEN", "")
 # Whose people may decide: the workspace's id, and on Enterprise Grid the organisation's after it.
 SLACK_TEAM_ID = read_list("SLACK_TEAM_ID")
 # For installing the app in several workspaces by OAuth; neither, where SLACK_BOT_TOKEN is enough.

@@ -15,23 +15,6 @@ def _together(names: Sequence[str]) -> tuple[list[str], list[str]]:
     return have, [name for name in names if name not in have]
 
 
-def _slack_problems() -> list[str]:
-    """One workspace by its bot token, or any number by OAuth; both need the signing secret."""
-    problems = []
-    one, one_missing = _together(["SLACK_BOT_TOKEN", "SLACK_TEAM_ID"])
-    many, many_missing = _together(["SLACK_CLIENT_ID", "SLACK_CLIENT_SECRET"])
-    missing = [] if settings.SLACK_SIGNING_SECRET else ["SLACK_SIGNING_SECRET"]
-    if one or (settings.SLACK_SIGNING_SECRET and not many):
-        missing = [*one_missing, *missing]
-        if missing:
-            problems.append(f"{' and '.join(missing)} not set: Slack needs all three.")
-    elif many and missing:
-        problems.append(f"{missing[0]} not set: Slack's requests could not be verified.")
-    if many and many_missing:
-        problems.append(f"{many_missing[0]} not set, which installing the Slack app needs as well.")
-    return problems
-
-
 @register()
 def services_are_configured(
     app_configs: Sequence[AppConfig] | None, **kwargs: object
@@ -63,6 +46,33 @@ def services_are_configured(
         Error(text, hint="Set it, or NAME_FILE to a file that holds it.", id="integrations.E001")
         for text in problems
     ]
+
+
+def _slack_problems() -> list[str]:
+    """Whom we speak as: one workspace by its bot token, or any number by OAuth; and a way in: Slack's requests, or
+    connections that we open."""
+    one, one_missing = _together(["SLACK_BOT_TOKEN", "SLACK_TEAM_ID"])
+    many, many_missing = _together(["SLACK_CLIENT_ID", "SLACK_CLIENT_SECRET"])
+    doors, _ = _together(["SLACK_SIGNING_SECRET", "SLACK_APP_TOKEN"])
+    if not one and not many and not doors:
+        return []
+    problems = []
+    if one_missing and (one or not many):
+        problems.append(
+            f"{' and '.join(one_missing)} not set: Slack needs SLACK_BOT_TOKEN and SLACK_TEAM_ID."
+        )
+    if many and many_missing:
+        problems.append(f"{many_missing[0]} not set, which installing the Slack app needs as well.")
+    if not doors:
+        problems.append(
+            "Neither SLACK_SIGNING_SECRET nor SLACK_APP_TOKEN is set: the first verifies the requests that Slack "
+            "sends, the second lets `manage.py runslack` connect to Slack where it cannot reach us."
+        )
+    if settings.SLACK_APP_TOKEN and not settings.SLACK_APP_TOKEN.startswith("xapp-"):
+        problems.append(
+            "SLACK_APP_TOKEN is not an app-level token: those begin with xapp- (the bot's with xoxb-)."
+        )
+    return problems
 
 
 @register()

@@ -54,6 +54,7 @@ def notices() -> list[str]:
         found.append(
             f"No worker has been seen {since}. What you decide is kept, and carried out when one runs."
         )
+    found += _slack_connection(now)
     failing = Poll.objects.filter(failures__gte=FAILURES).order_by("kind")
     for poll in {SERVICES[each.kind]: each for each in failing}.values():
         known = (
@@ -82,6 +83,20 @@ def notices() -> list[str]:
         if reason:
             found.append(sentence.format(reason.rstrip(".")))
     return found
+
+
+def _slack_connection(now: datetime) -> list[str]:
+    """Over Socket Mode nothing comes from Slack unless `manage.py runslack` runs and is connected."""
+    if not settings.SLACK_APP_TOKEN:
+        return []
+    beat = Heartbeat.objects.filter(name="slack").values_list("at", flat=True).first()
+    if beat is not None and now - beat <= HEARTBEAT_LIMIT:
+        return []
+    since = f"since {day_and_time(beat)}" if beat else "yet"
+    return [
+        f"No Slack connection {since}: buttons and commands in Slack do nothing until `manage.py runslack` is "
+        "connected. Messages are posted all the same."
+    ]
 
 
 def _rate_limit(now: datetime) -> list[str]:

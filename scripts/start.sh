@@ -1,5 +1,5 @@
 #!/bin/sh
-# What a container does: web, worker, beat, migrate (once per release) or any other command.
+# What a container does: web, worker, beat, slack (Socket Mode), migrate (once per release) or any other command.
 set -eu
 
 case "${1:-web}" in
@@ -12,6 +12,8 @@ worker)
         --without-gossip --without-mingle --loglevel=INFO ;;
 beat) # one of it; a second would only make every sweep run twice
     exec celery --app=config beat --loglevel=INFO --pidfile= ;;
+slack) # only where Slack cannot reach the web service (Socket Mode, docs/slack-socket.md)
+    exec python manage.py runslack ;;
 migrate)
     python manage.py migrate --no-input
     exec python manage.py apply_configuration ;;

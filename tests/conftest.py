@@ -52,6 +52,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: places.get(item.nodeid.split("::", 1)[0], len(places)))
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Over which ways Slack's tests run, where their module names any (tests/integrations/slack_fixtures.py)."""
+    transports = getattr(metafunc.module, "SLACK_TRANSPORTS", None)
+    if transports and "slack" in metafunc.fixturenames:
+        if metafunc.definition.get_closest_marker("http_only"):
+            transports = ("http",)
+        metafunc.parametrize("slack", transports, indirect=True)
+
+
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     """With REQUIRE_ALL=1 (continuous integration) a skipped test is a failed one."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import secrets
 import time
@@ -26,7 +27,7 @@ from approvals.models import InboundDelivery
 from approvals.services import Refused
 from approvals.web.pages import person_of
 from integrations.models import SlackWorkspace
-from integrations.slack import identities, installations
+from integrations.slack import identities, installations, seen
 from integrations.slack.listeners import bolt_app
 
 log = structlog.get_logger(__name__)
@@ -66,9 +67,33 @@ def events(request: HttpRequest) -> HttpResponse:
     if not _first_time(timestamp, given):
         return _refuse("This very request was received before.")
     try:
-        return SlackRequestHandler(bolt_app()).handle(request)
+        return _once(request, body)
     except ValueError:  # bolt parses the JSON outside of its own error handling
         return HttpResponse("The body is not one that Slack sends.\n", status=400)
+
+
+def _once(request: HttpRequest, body: str) -> HttpResponse:
+    """Hand over. An event that Slack sends again, signed anew, changes nothing when it was handled before."""
+    handler = SlackRequestHandler(bolt_app())
+    if request.content_type != "application/json":
+        return handler.handle(request)
+    said = json.loads(body or "{}")
+    event = said.get("event_id") if isinstance(said, dict) else None
+    if not isinstance(event, str):
+        return handler.handle(request)
+    key = f"events_api:{event}"[:100]
+    if not seen.begin(key):
+        # In hand elsewhere: not yet a yes, so that Slack asks again.
+        return HttpResponse(status=503 if seen.outcome(key) is None else 200)
+    answer = HttpResponse(status=500)
+    try:
+        answer = handler.handle(request)
+    finally:
+        if answer.status_code == 200:
+            seen.done(key, "")
+        else:
+            seen.failed(key)
+    return answer
 
 
 def _first_time(timestamp: str, given: str) -> bool:

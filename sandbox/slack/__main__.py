@@ -12,7 +12,7 @@ from sandbox.slack.app import create_app
 
 
 def main() -> None:
-    """Serve on 127.0.0.1 until stopped. Reads SLACK_BOT_TOKEN and SLACK_SIGNING_SECRET."""
+    """Serve on 127.0.0.1 until stopped. Reads SLACK_BOT_TOKEN, SLACK_SIGNING_SECRET and SLACK_APP_TOKEN."""
     base = os.environ.get("BASE_URL", "http://127.0.0.1:8000").rstrip("/")
     parser = argparse.ArgumentParser(prog="python -m sandbox.slack", description=__doc__)
     parser.add_argument("--port", type=int, default=int(os.environ.get("SLACK_PORT", "8003")))
@@ -30,6 +30,7 @@ def main() -> None:
         events_url=options.events_url,
         client_id=os.environ.get("SLACK_CLIENT_ID", ""),
         client_secret=os.environ.get("SLACK_CLIENT_SECRET", ""),
+        app_token=os.environ.get("SLACK_APP_TOKEN", ""),
     )
     print(f"Slack stand-in: http://127.0.0.1:{options.port}/ → {options.events_url}", flush=True)
     uvicorn.run(

@@ -13,7 +13,7 @@ from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from sandbox.slack import control, installing, page, web_api
+from sandbox.slack import app_settings, control, installing, page, sockets, web_api
 from sandbox.slack.delivery import LIMIT_SECONDS, RETRY_SECONDS, Sender
 from sandbox.slack.elsewhere import installation
 from sandbox.slack.gestures import Gestures
@@ -37,6 +37,7 @@ async def call(request: Request) -> Response:
         answer = await _answer(request, space, method, args)
     except SlackError as error:
         answer = JSONResponse(error.body)
+    answer.headers["x-oauth-scopes"] = ",".join(request.app.state.settings.scopes)
     said = json.loads(bytes(answer.body)) if answer.media_type == "application/json" else {}
     space.requests.append(
         {
@@ -115,6 +116,7 @@ def create_app(
     token: str,
     signing_secret: str,
     events_url: str,
+    app_token: str = "",
     limit_seconds: float = LIMIT_SECONDS,
     retry_seconds: tuple[float, ...] = RETRY_SECONDS,
     client_id: str = "",
@@ -123,13 +125,16 @@ def create_app(
     """A stand-in for Slack.
 
     `data` is the folder that keeps its state (None: in memory); `token` is the one bot token it
-    accepts from the start; `client_id` and `client_secret` are those of the app, for installing it
-    by OAuth; `events_url` is the product's inbound URL; `limit_seconds` is how long a click waits
-    (Slack: 3 s) and `retry_seconds` the pauses before an event is sent again.
+    accepts from the start, `app_token` the one for Socket Mode; `client_id` and `client_secret` are
+    those of the app, for installing it by OAuth; `events_url` is the product's inbound URL;
+    `limit_seconds` is how long a click waits (Slack: 3 s) and `retry_seconds` the pauses before an
+    event is sent again.
     """
     app = Starlette(
         routes=[
             Route("/", index),
+            *sockets.ROUTES,
+            *app_settings.ROUTES,
             Route("/api/{method}", call, methods=["GET", "POST"]),
             Route("/response/{key}", respond, methods=["POST"]),
             *page.ROUTES,
@@ -147,6 +152,9 @@ def create_app(
         retry_seconds=retry_seconds,
     )
     app.state.space = space
+    app.state.settings = app_settings.AppSettings()
+    app.state.sockets = sockets.Sockets(space, app_token, limit_seconds)
+    sender.sockets = app.state.sockets
     app.state.sender = sender
     app.state.installations = installing.Installations(space, token, client_id, client_secret)
     app.state.gestures = Gestures(space, sender, "stand-in-verification-token")

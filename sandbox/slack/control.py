@@ -107,7 +107,7 @@ async def send_raw(request: Request) -> Response:
 
     `body` (a string) or `payload` (an object, sent as an interaction) or `json`; `skew` seconds;
     `bad_signature`; `headers` replace ours (null removes one); `replay` sends the last request
-    again, byte for byte with its timestamp and signature.
+    again, byte for byte with its timestamp and signature. Over Socket Mode a `payload` goes that way.
     """
     sender: Sender = request.app.state.sender
     asked: JSON = await request.json()
@@ -115,6 +115,9 @@ async def send_raw(request: Request) -> Response:
         if sender.last is None:
             return JSONResponse({"error": "nothing_to_replay"}, status_code=409)
         body, headers = sender.last
+    elif sender.sockets and sender.sockets.is_connected and "payload" in asked:
+        said = await sender.interaction(asked["payload"])
+        return JSONResponse({"status": said.status, "body": said.body, "error": said.error})
     else:
         kind = AS_JSON if "json" in asked else FORM
         text: Any = asked.get("body", "")

@@ -8,10 +8,10 @@ import hmac
 import http.client
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Coroutine, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlencode, urlsplit
 
 from sandbox.slack.workspace import Workspace
@@ -73,8 +73,17 @@ def _post(url: str, body: bytes, headers: dict[str, str], seconds: float) -> Ans
         connection.close()
 
 
+class Transport(Protocol):
+    """Another way to the product than HTTP: it is taken while it is connected."""
+
+    @property
+    def is_connected(self) -> bool: ...
+
+    async def deliver(self, what: str, kind: str, payload: JSON, **retry: Any) -> Answer: ...
+
+
 class Sender:
-    """Sends to the product's one inbound URL."""
+    """Sends to the product: by its own connections where it has any, else to its one inbound URL."""
 
     def __init__(
         self,
@@ -89,6 +98,7 @@ class Sender:
         self.events_url = events_url
         self.limit_seconds = limit_seconds
         self.retry_seconds = tuple(retry_seconds)
+        self.sockets: Transport | None = None
         self.last: tuple[bytes, dict[str, str]] | None = None
         self._secret = signing_secret
         self._pool = ThreadPoolExecutor(32, "to-product")  # many people may click at once
@@ -133,6 +143,12 @@ class Sender:
 
     async def form(self, what: str, fields: dict[str, Any]) -> Answer:
         """An interaction or a slash command: a signed form, sent once and never again."""
+        if self.sockets is not None and self.sockets.is_connected:
+            if "payload" in fields:
+                return await self.sockets.deliver(
+                    what, "interactive", json.loads(fields["payload"])
+                )
+            return await self.sockets.deliver(what, "slash_commands", fields)
         body = urlencode(fields).encode()
         return await self.send(what, body, self.signed(body, FORM))
 
@@ -147,21 +163,34 @@ class Sender:
 
     def event(self, envelope: JSON) -> None:
         """Deliver an event in the background: once, then up to three times more."""
-        task = asyncio.get_running_loop().create_task(self._deliver(envelope))
+        self.in_background(self._deliver(envelope))
+
+    def in_background(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do it beside everything else."""
+        task = asyncio.get_running_loop().create_task(work)
         self._background.add(task)
         task.add_done_callback(self._background.discard)
 
     async def _deliver(self, envelope: JSON) -> None:
         body = json.dumps(envelope).encode()
         what = f"event {envelope['event']['type']}"
-        answer = await self.send(what, body, self.signed(body, AS_JSON))
+        answer = await self._event_once(what, body, {})
         for number, pause in enumerate(self.retry_seconds, start=1):
             if answer.error is None or answer.headers.get("x-slack-no-retry") == "1":
                 return
             reason = {"operation_timeout": "http_timeout", "dispatch_failed": "connection_failed"}
             await asyncio.sleep(pause)
-            headers = self.signed(body, AS_JSON) | {
+            retry = {
                 "X-Slack-Retry-Num": str(number),
                 "X-Slack-Retry-Reason": reason.get(answer.error, "http_error"),
             }
-            answer = await self.send(what, body, headers)
+            answer = await self._event_once(what, body, retry)
+
+    async def _event_once(self, what: str, body: bytes, retry: dict[str, str]) -> Answer:
+        if self.sockets is None or not self.sockets.is_connected:
+            return await self.send(what, body, self.signed(body, AS_JSON) | retry)
+        more: JSON = {"retry_attempt": 0, "retry_reason": ""}
+        if retry:
+            more["retry_attempt"] = int(retry["X-Slack-Retry-Num"])
+            more["retry_reason"] = "timeout"
+        return await self.sockets.deliver(what, "events_api", json.loads(body), **more)

@@ -108,7 +108,8 @@ def get_permalink(space: Workspace, args: JSON) -> JSON:
 
 
 def conversations_info(space: Workspace, args: JSON) -> JSON:
-    return {"channel": channel_object(space.channel(args.get("channel")))}
+    channel = space.channel(args.get("channel"))
+    return {"channel": {**(channel_object(channel) or {}), **space.shown.get(channel, {})}}
 
 
 def conversations_list(space: Workspace, args: JSON) -> JSON:

@@ -94,6 +94,7 @@ class Workspace:
         self.views: dict[str, JSON] = {}  # open modals; a reload of the page closes them
         self.stacks: dict[str, list[str]] = {}  # user id -> ids of open modals, the top one last
         self.triggers: dict[str, JSON] = {}
+        self.shown: dict[str, JSON] = {}  # what conversations.info says otherwise, by channel
 
     # -- messages -----------------------------------------------------------------------------
 

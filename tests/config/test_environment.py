@@ -148,12 +148,18 @@ def test_the_sandbox_stays_at_home(settings: Settings, name: str, value: str) ->
         {"GITHUB_WEBHOOK_SECRET": ""},
         {"SLACK_BOT_TOKEN": ""},
         {"SLACK_SIGNING_SECRET": ""},
+        {"SLACK_APP_TOKEN": "xoxb-the-bots"},
     ],
 )
 def test_each_service_is_asked_for(settings: Settings, changes: dict[str, str]) -> None:
     for name, value in changes.items():
         setattr(settings, name, value)
     assert found() == ["integrations.E001"]
+
+
+def test_slack_needs_one_way_in(settings: Settings) -> None:
+    settings.SLACK_SIGNING_SECRET, settings.SLACK_APP_TOKEN = "", "xapp-1-token"
+    assert found() == []
 
 
 @pytest.mark.parametrize(

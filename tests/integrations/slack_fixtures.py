@@ -1,12 +1,18 @@
 """The Slack stand-in and the product, each a real server; people press buttons in the one and the
-other answers."""
+other answers.
+
+By HTTP; a module that says ``SLACK_TRANSPORTS = ("http", "socket")`` runs every test that uses ``slack`` over
+Socket Mode as well, but for those marked ``http_only`` (tests/conftest.py).
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import threading
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
@@ -23,6 +29,7 @@ from approvals.models.outbox import EffectKind
 from integrations.effects import HANDLERS
 from integrations.outbox import deliver_due
 from integrations.slack.listeners import bolt_app
+from integrations.slack.socket_mode import Receiver
 from sandbox.slack import create_app, served
 from sandbox.slack.delivery import FORM, sign
 from tests import blockkit
@@ -32,6 +39,7 @@ JSON = dict[str, Any]
 CHANNEL = "C0RELEASES"
 # Of the app, as the stand-in knows them; a test that installs the app tells them to the product.
 CLIENT_ID, CLIENT_SECRET = "1234.5678", "test-client-secret"
+APP_TOKEN = "xapp-1-test-token"
 
 
 @dataclass
@@ -41,6 +49,7 @@ class Slack:
     url: str
     product: str
     world: World
+    transport: str = "http"
 
     def post(self, path: str, **body: Any) -> JSON:
         answer: JSON = requests.post(f"{self.url}/_sandbox/{path}", json=body, timeout=10).json()
@@ -117,7 +126,12 @@ class Slack:
             "Content-Type": FORM,
             "X-Slack-Request-Timestamp": stamp,
             "X-Slack-Signature": sign(in_force.SLACK_SIGNING_SECRET, stamp, body),
-            **{f"X-Slack-{name.replace('_', '-').title()}": v for name, v in headers.items()},
+            **{
+                name.replace("_", "-")
+                if name[0].isupper()
+                else f"X-Slack-{name.replace('_', '-').title()}": value
+                for name, value in headers.items()
+            },
         }
         kept = {name: value.encode() for name, value in signed.items() if value is not None}
         return requests.post(
@@ -125,7 +139,13 @@ class Slack:
         )
 
     def send(self, payload: JSON) -> requests.Response:
-        """A signed interaction of any content."""
+        """An interaction of any content, as Slack would send it."""
+        if self.transport == "socket":
+            said = self.post("send_raw", payload=payload)
+            answer = requests.Response()
+            answer.status_code = said["status"] or 500
+            answer._content = str(said["body"]).encode()
+            return answer
         return self.raw(urlencode({"payload": json.dumps(payload)}).encode())
 
 
@@ -147,11 +167,34 @@ def static_folder() -> None:
     in_force.STATIC_ROOT.mkdir(parents=True, exist_ok=True)
 
 
+@contextmanager
+def receiving() -> Iterator[Receiver]:
+    """What ``manage.py runslack`` runs, connected to the stand-in."""
+    receiver = Receiver(threads=4)
+    thread = threading.Thread(target=receiver.run)
+    thread.start()
+    try:
+        assert receiver.connected.wait(10), "no connection to the stand-in"
+        yield receiver
+    finally:
+        receiver.stop()
+        thread.join(10)
+        assert not thread.is_alive()
+
+
 @pytest.fixture
-def slack(committed_world: World, live_server: LiveServer, settings: Settings) -> Iterator[Slack]:
-    """The stand-in and the product over real HTTP, both ways."""
+def slack(
+    request: pytest.FixtureRequest,
+    committed_world: World,
+    live_server: LiveServer,
+    settings: Settings,
+) -> Iterator[Slack]:
+    """The stand-in and the product over real HTTP, both ways; or over connections that the product opens."""
+    transport: str = getattr(request, "param", "http")
+    settings.SLACK_APP_TOKEN = APP_TOKEN if transport == "socket" else ""
     app = create_app(
         token=settings.SLACK_BOT_TOKEN,
+        app_token=APP_TOKEN,
         signing_secret=settings.SLACK_SIGNING_SECRET,
         events_url=f"{live_server.url}/integrations/slack/events",
         retry_seconds=(0.0, 0.0, 0.0),
@@ -160,7 +203,9 @@ def slack(committed_world: World, live_server: LiveServer, settings: Settings) -
     )
     bolt_app.cache_clear()
     get_resolver().url_patterns  # noqa: B018  (the first request would import them, within its three seconds)
-    with served(app) as url:
+    with served(app) as url, ExitStack() as stack:
         settings.SLACK_API_URL = f"{url}/api/"
         settings.BASE_URL = live_server.url
-        yield Slack(url, live_server.url, committed_world)
+        if transport == "socket":
+            stack.enter_context(receiving())
+        yield Slack(url, live_server.url, committed_world, transport)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import time
 from datetime import timedelta
 from urllib.parse import urlencode
 
 import pytest
 from django.core import signing
+from django.http import HttpRequest, HttpResponse
 from django.test import Client
 from django.utils import timezone
 from pytest_django.fixtures import Settings
@@ -15,7 +17,7 @@ from pytest_django.fixtures import Settings
 from approvals.models import Event, InboundDelivery, Review
 from approvals.services import Refused
 from integrations.models import SlackIdentity
-from integrations.slack import identities
+from integrations.slack import identities, views
 from sandbox.slack.delivery import sign
 from tests.integrations.slack_fixtures import Slack, slack, snapshot, static_folder
 from tests.world import World
@@ -71,6 +73,28 @@ def test_a_replay_is_refused(slack: Slack) -> None:
     said = slack.post("send_raw", replay=True)
     assert (said["status"], said["body"]) == (401, "This very request was received before.\n")
     assert len(slack.get("ephemerals")) == sent and snapshot() == before
+
+
+def test_an_event_that_comes_again_is_handled_once(
+    slack: Slack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Slack signs an event that it sends again anew; what failed the first time is tried again."""
+    statuses, calls = iter([500, 200]), []
+
+    class Handler:
+        def __init__(self, app: object) -> None: ...
+
+        def handle(self, request: HttpRequest) -> HttpResponse:
+            calls.append(request)
+            return HttpResponse(status=next(statuses))
+
+    monkeypatch.setattr(views, "SlackRequestHandler", Handler)
+    body = json.dumps({"type": "event_callback", "event_id": "Ev1", "event": {}}).encode()
+    answers = [
+        slack.raw(body + b" " * number, Content_Type="application/json").status_code
+        for number in range(3)
+    ]
+    assert (answers, len(calls)) == ([500, 200, 200], 2)
 
 
 def test_bodies_that_are_not_slacks(slack: Slack) -> None:

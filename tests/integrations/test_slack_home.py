@@ -29,6 +29,7 @@ from integrations import tasks
 from integrations.models import SlackHome, SlackIdentity
 from integrations.slack import home, homes
 from integrations.slack.blocks import View
+from integrations.slack.buttons import deciding
 from integrations.slack.modals.delegating import delegate
 from tests import blockkit
 from tests.integrations.slack_events import JSON, deliver, event, heard, home_of, send
@@ -100,10 +101,10 @@ class TestWhatIsSeen:
 
     def test_an_environment_that_asks_once_more(self, world: World) -> None:
         promotion = world.request()
-        approve = home.decision_buttons(promotion)[0]
+        approve = deciding(promotion)[0]
         assert "confirm" not in approve
         promotion.target.environment.confirm = True
-        assert home.decision_buttons(promotion)[0]["confirm"]["confirm"]["text"] == "Approve"
+        assert deciding(promotion)[0]["confirm"]["confirm"]["text"] == "Approve"
 
 
 def test_hundreds_of_rows_that_wish_us_ill(world: World) -> None:

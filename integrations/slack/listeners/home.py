@@ -26,7 +26,7 @@ from integrations.slack.listeners.answers import (
     refused,
     submitted,
 )
-from integrations.slack.listeners.envelopes import event_user, first_time
+from integrations.slack.listeners.event_users import event_user
 from integrations.slack.modals.delegating import delegate
 
 log = structlog.get_logger(__name__)
@@ -50,8 +50,7 @@ def opened(ack: Ack, body: Body) -> None:
     # The Messages tab sends the same event.
     if event.get("tab") == "home" and user is not None and not user.is_foreign:
         with transaction.atomic():
-            if first_time(body):
-                homes.opened(user, key=str(body["event_id"]), empty="view" not in event)
+            homes.opened(user, key=str(body["event_id"]), empty="view" not in event)
     ack()
 
 

@@ -10,7 +10,7 @@ from approvals.models.outbox import EffectKind
 from approvals.services.history import enqueue
 from integrations.slack import unfolding
 from integrations.slack.listeners.answers import Body
-from integrations.slack.listeners.envelopes import event_user, first_time
+from integrations.slack.listeners.event_users import event_user
 
 
 def register(app: App) -> None:
@@ -29,18 +29,17 @@ def shared(ack: Ack, body: Body) -> None:
     readable = body.get("is_ext_shared_channel") is False and event.get("source") != "composer"
     if ours and readable and user is not None and not user.is_foreign:
         with transaction.atomic():
-            if first_time(body):
-                enqueue(
-                    EffectKind.UNFOLD,
-                    None,
-                    key=str(body["event_id"]),
-                    now=timezone.now(),
-                    payload={
-                        "team": user.team_id,
-                        "user": user.user_id,
-                        "channel": str(event["channel"]),
-                        "ts": str(event["message_ts"]),
-                        "links": ours,
-                    },
-                )
+            enqueue(
+                EffectKind.UNFOLD,
+                None,
+                key=str(body["event_id"]),
+                now=timezone.now(),
+                payload={
+                    "team": user.team_id,
+                    "user": user.user_id,
+                    "channel": str(event["channel"]),
+                    "ts": str(event["message_ts"]),
+                    "links": ours,
+                },
+            )
     ack()

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import UTC, datetime
 
-from django.db import transaction
 from django.utils import timezone
 from slack_bolt import App
 
-from approvals.models import InboundDelivery
 from integrations.slack import installations, standings, workspaces
 from integrations.slack.listeners.answers import Body
 
@@ -19,26 +16,9 @@ REVOKED = "The app's token was revoked."
 
 def register(app: App) -> None:
     """Tell bolt of the events."""
-    app.event("user_change")(once(user_changed))
-    app.event("app_uninstalled")(once(uninstalled))
-    app.event("tokens_revoked")(once(revoked))
-
-
-def once(listener: Callable[[Body], None]) -> Callable[[Body], None]:
-    """An event counts once, however often Slack sends it again; after an error of ours it does the next time."""
-
-    def listen(body: Body) -> None:
-        now = timezone.now()
-        with transaction.atomic():
-            _, new = InboundDelivery.objects.get_or_create(
-                source="slack-event",
-                delivery_id=str(body["event_id"])[:100],
-                defaults={"received_at": now, "processed_at": now},
-            )
-            if new:
-                listener(body)
-
-    return listen
+    app.event("user_change")(user_changed)
+    app.event("app_uninstalled")(uninstalled)
+    app.event("tokens_revoked")(revoked)
 
 
 def user_changed(body: Body) -> None:
