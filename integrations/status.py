@@ -16,13 +16,13 @@ from approvals.wording import day_and_time
 from config.health import HEARTBEAT_LIMIT
 from integrations import pace
 from integrations.github.client import credential
-from integrations.models import Heartbeat, Poll, RateLimit
+from integrations.models import Heartbeat, Poll, RateLimit, SlackWorkspace
 
 # One failed look is a hiccup; after three the data on the pages may be old.
 FAILURES = 3
 MESSAGES = [
     (
-        [EffectKind.ANNOUNCE, EffectKind.NOTIFY, EffectKind.ALERT],
+        [EffectKind.ANNOUNCE, EffectKind.ALERT],
         "Slack's messages wait: {}. They are delivered later.",
     ),
     ([EffectKind.MAIL], "Mail waits: {}. It is sent later."),
@@ -74,11 +74,28 @@ def notices() -> list[str]:
         .distinct("kind")
         .values_list("kind", "last_error")
     )
+    refused = _refused_tokens()
+    found += refused
     for kinds, sentence in MESSAGES:
+        if refused and EffectKind.ANNOUNCE in kinds:
+            continue  # the reason is said already
         reason = next((waiting[kind] for kind in kinds if kind in waiting), "")
         if reason:
             found.append(sentence.format(reason.rstrip(".")))
     return found
+
+
+def _refused_tokens() -> list[str]:
+    """The workspaces whose token Slack refuses, from the first refusal on."""
+    rows = SlackWorkspace.objects.filter(is_active=True).exclude(problem="").order_by("team_id")
+    return [
+        f"Slack refuses Countersign's token for the workspace {each} since {day_and_time(each.problem_at or now)} "
+        f"({each.problem}). Install the app there once more"
+        f"{'' if each.token else ' and put the new token into SLACK_BOT_TOKEN'}. Nothing that is decided is lost; "
+        "the messages are brought up to date then."
+        for now in [timezone.now()]
+        for each in rows
+    ]
 
 
 def _rate_limit(now: datetime) -> list[str]:

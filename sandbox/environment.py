@@ -129,6 +129,8 @@ def build(
         "GITHUB_API_URL": home["GITHUB_PORT"],
         "SLACK_API_URL": home["SLACK_PORT"] + "/api/",
         "SLACK_TEAM_ID": "T0ACME",
+        # The demo's past is told to the channel while people look at it already.
+        "SLACK_POST_SECONDS": "0.1",
         "EMAIL_HOST": "127.0.0.1",
         "EMAIL_PORT": str(ports["MAIL_SMTP_PORT"]),
         "EMAIL_TLS": "off",

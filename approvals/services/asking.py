@@ -67,7 +67,6 @@ def write_request(
             by_promotion=promotion.pk,
             by_version=version.number,
         )
-        _tell_of_the_newer(older, promotion, now)
     told: dict[str, Any] = {"retroactive": True} if retroactive else {}
     record(
         "promotion.requested",
@@ -83,20 +82,3 @@ def write_request(
     )
     enqueue(EffectKind.GATHER_FACTS, promotion, key="request", now=now)
     return promotion
-
-
-def _tell_of_the_newer(older: Promotion, newer: Promotion, now: datetime) -> None:
-    """Whoever asked for the older one and decided on it has to know that it counts for nothing any more."""
-    reviewers = older.reviews.filter(voided_at=None).values_list("person_id", flat=True)
-    people = {older.requester_id, *reviewers} - {newer.requester_id}
-    enqueue(
-        EffectKind.NOTIFY,
-        older,
-        key="superseded",
-        now=now,
-        payload={
-            "text": f"{newer.version} was asked for instead of {older.version}, by {newer.requester}.",
-            "people": sorted(people),
-            "loud": False,
-        },
-    )

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
 
-from approvals.models import Person, Promotion
-from approvals.models.outbox import EffectKind
-from approvals.policies import Requirement
+from approvals.models import Person, Preferences, Promotion
 from approvals.rules import Policy
 from approvals.services.cases import NOT_A_POLICY
-from approvals.services.history import enqueue, record
+from approvals.services.history import record
 from approvals.services.judging import Judgement, judge
 from approvals.services.locks import lock_promotion
 from approvals.services.voters import able_for
@@ -68,7 +65,6 @@ def _tell(promotion_id: int, now: datetime) -> bool:
     if not promotion.is_pending or promotion.expires_at <= now or not _is_due(promotion, now):
         return False
     judgement = judge(promotion, now)
-    missing = [row.requirement for row in judgement.decision.rows if row.missing]
     words = listed(
         [
             f"{row.missing} of {row.requirement.words}"
@@ -78,45 +74,39 @@ def _tell(promotion_id: int, now: datetime) -> bool:
     )
     escalates = escalates_at(promotion)
     if escalates and escalates[0] <= now:
-        people = Person.objects.filter(teams__slug=escalates[1], is_active=True, is_machine=False)
+        team = Person.objects.filter(teams__slug=escalates[1], is_active=True, is_machine=False)
         promotion.escalated_at = now
-        _write(
-            promotion, "promotion.escalated", list(people), now, team=escalates[1], missing=words
-        )
+        _write(promotion, "promotion.escalated", list(team), now, team=escalates[1], missing=words)
     reminds = reminds_at(promotion)
     if reminds and reminds <= now:
         promotion.reminded_at = now
-        if missing and not judgement.case.blockers:
-            people_missing = _who(judgement, missing, now)
-            _write(promotion, "promotion.reminded", people_missing, now, missing=words)
+        people = [each for each in missing_people(judgement, now) if _wants_reminders(each)]
+        if people and not judgement.case.blockers:
+            _write(promotion, "promotion.reminded", people, now, missing=words)
     promotion.save(update_fields=["reminded_at", "escalated_at"])
     return True
 
 
-def _who(judgement: Judgement, rows: Sequence[Requirement], now: datetime) -> list[Person]:
-    found = {
-        able.person.pk: able.person for row in rows for able in able_for(judgement.case, row, now)
-    }
-    return list(found.values())
+def _wants_reminders(person: Person) -> bool:
+    return not Preferences.objects.filter(person=person, reminders=False).exists()
+
+
+def missing_people(judgement: Judgement, now: datetime) -> list[Person]:
+    """Those who could still fill what is missing, as themselves or for a colleague."""
+    missing = [row.requirement for row in judgement.decision.rows if row.missing]
+    able = [each for row in missing for each in able_for(judgement.case, row, now)]
+    return list({each.person.pk: each.person for each in able}.values())
 
 
 def _write(
     promotion: Promotion, kind: str, people: list[Person], now: datetime, **data: Any
 ) -> None:
-    names = listed([str(each) for each in people])
-    record(kind, via=Via.SYSTEM, promotion=promotion, now=now, people=names, **data)
-    waits = (
-        f"{promotion.version} still waits: {data['missing']} must approve."
-        if data["missing"]
-        else ""
-    )
-    text = waits or f"{promotion.version} still waits."
-    if kind == "promotion.escalated":
-        text = f"Escalated to {data['team']}. {text}"
-    enqueue(
-        EffectKind.NOTIFY,
-        promotion,
-        key=f"{kind}:{now.timestamp():.0f}",
+    record(
+        kind,
+        via=Via.SYSTEM,
+        promotion=promotion,
         now=now,
-        payload={"text": text, "people": [each.pk for each in people], "loud": False},
+        people=listed([str(each) for each in people]),
+        person_ids=[each.pk for each in people],
+        **data,
     )

@@ -1,4 +1,7 @@
-"""Who is told of what happens to a deployment, and where: below its message, and by mail where it went wrong."""
+"""Who is told personally, and what a target's channel is told.
+
+What is said below a promotion's message follows from its history alone (``selectors.news``).
+"""
 
 from __future__ import annotations
 
@@ -11,13 +14,6 @@ from approvals.rules import Policy
 from approvals.services.cases import NOT_A_POLICY
 from approvals.services.history import enqueue
 from approvals.states import Occasion
-
-
-def concerned(deployment: Deployment) -> set[int]:
-    """The ids of whoever asked for it and whoever approved it."""
-    promotion = deployment.promotion
-    approvers = promotion.reviews.filter(voided_at=None).values_list("person_id", flat=True)
-    return {promotion.requester_id, *approvers}
 
 
 def owners(target: Target) -> set[int]:
@@ -33,44 +29,10 @@ def owners(target: Target) -> set[int]:
     return set(people.values_list("pk", flat=True))
 
 
-def tell(
-    deployment: Deployment,
-    text: str,
-    *,
-    key: str,
-    now: datetime,
-    people: Iterable[int] = (),
-    loud: bool = False,
-    tone: str = "",
-) -> None:
-    """One reply below the promotion's message, once per ``key``; ``tone`` is ``good`` for good news."""
-    enqueue(
-        EffectKind.NOTIFY,
-        deployment.promotion,
-        key=key,
-        now=now,
-        payload={"text": text, "people": sorted(people), "loud": loud, "tone": tone},
-    )
-
-
-def tell_of_start(deployment: Deployment, now: datetime) -> None:
-    """The run of a step exists."""
-    step = deployment.step
-    if step is None:
-        return
-    what = f"{deployment.version}: the workflow run started"
-    if deployment.strategy:
-        to = "going back" if step.goes_back else f"step {step.ordinal}, {step.percent} %"
-        what = f"{what} ({to})"
-    tell(deployment, f"{what}. {step.run_url}".strip(), key=f"started:{step.pk}", now=now)
-
-
 def tell_of_failure(deployment: Deployment, detail: str, now: datetime) -> None:
-    """It failed, was stopped, or nobody knows: loudly below the message, and by mail to whoever asked, approved
-    or decides at the target."""
+    """It failed, was stopped, or nobody knows: personally to whoever asked or decides at the target."""
     step = f"{deployment.step_id}:{deployment.dispatches}"
     text = f"{deployment.version} in {deployment.target.environment}: {detail}"
-    tell(deployment, text, key=f"failed:{step}", now=now, people=concerned(deployment), loud=True)
     inform(
         deployment.promotion,
         Occasion.OUTCOME,

@@ -13,6 +13,7 @@ from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError, SlackClientError
 
 from integrations.errors import Rejected, Unavailable, outside_transaction
+from integrations.slack.health import refused_token, took_token
 from integrations.slack.workspaces import token_of
 
 TOKEN_ERRORS = {"invalid_auth", "not_authed", "token_revoked", "token_expired", "account_inactive"}
@@ -41,9 +42,13 @@ def slack(timeout: int = 10, *, team: str = "") -> Iterator[WebClient]:
             retry_handlers=[],
         )
     except SlackApiError as error:
+        if code_of(error) in TOKEN_ERRORS:
+            refused_token(team, code_of(error))
         raise translated(error) from error
     except (SlackClientError, URLError, OSError, HTTPException, ValueError) as error:
         raise Unavailable(f"Slack could not be reached ({type(error).__name__}).") from error
+    else:
+        took_token(team)
 
 
 def code_of(error: SlackApiError) -> str:

@@ -13,10 +13,10 @@ from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from sandbox.slack import control, page, web_api
+from sandbox.slack import control, page, traffic, web_api
 from sandbox.slack.delivery import LIMIT_SECONDS, RETRY_SECONDS, Sender
 from sandbox.slack.gestures import Gestures
-from sandbox.slack.workspace import SlackError, Workspace
+from sandbox.slack.workspace import Faults, SlackError, Workspace
 from sandbox.slack.world import JSON
 
 STATIC = Path(__file__).with_name("static")
@@ -61,6 +61,8 @@ async def _answer(request: Request, space: Workspace, method: str, args: JSON) -
             raise SlackError("not_authed")
         if token != request.app.state.token:
             raise SlackError("invalid_auth")
+    if refusal := request.app.state.traffic.refusal(method, args):
+        return refusal
     fault = space.faults.take(method)
     name = fault["fault"] if fault else ""
     if fault and name == "ratelimited":
@@ -71,7 +73,7 @@ async def _answer(request: Request, space: Workspace, method: str, args: JSON) -
     if fault and name == "timeout":
         await asyncio.sleep(float(fault.get("seconds", 30)))
         return PlainTextResponse("gateway timeout", status_code=504)
-    if name in ("token_revoked", "channel_not_found", "is_archived"):
+    if name in Faults.CODES:
         raise SlackError(name)
     answer = {"ok": True, **web_api.METHODS[method](space, args)}
     if name == "post_then_error":
@@ -118,6 +120,7 @@ def create_app(
             Route("/response/{key}", respond, methods=["POST"]),
             *page.ROUTES,
             *control.ROUTES,
+            *traffic.ROUTES,
             Mount("/static", StaticFiles(directory=STATIC)),
         ]
     )
@@ -130,6 +133,7 @@ def create_app(
         retry_seconds=retry_seconds,
     )
     app.state.space = space
+    app.state.traffic = traffic.Traffic()
     app.state.sender = sender
     app.state.token = token
     app.state.gestures = Gestures(space, sender, "stand-in-verification-token")
