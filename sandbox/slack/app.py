@@ -61,7 +61,8 @@ async def _answer(request: Request, space: Workspace, method: str, args: JSON) -
             raise SlackError("not_authed")
         if token != request.app.state.token:
             raise SlackError("invalid_auth")
-    if refusal := request.app.state.traffic.refusal(method, args):
+    refusal: Response | None = request.app.state.traffic.refusal(method, args)
+    if refusal is not None:
         return refusal
     fault = space.faults.take(method)
     name = fault["fault"] if fault else ""
