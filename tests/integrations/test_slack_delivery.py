@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -16,7 +17,7 @@ from approvals.rollouts import PlanStep
 from approvals.selectors.news import OUTCOME, TOLD, called_by
 from approvals.states import DeploymentStatus, EffectStatus, PromotionStatus, Verdict, Via
 from integrations.effects import HANDLERS
-from integrations.models import SlackMessage, SlackPace, SlackWorkspace
+from integrations.models import SlackMessage, SlackWorkspace
 from integrations.outbox import deliver_due
 from integrations.slack import announce, thread
 from integrations.slack.places import CLOSED
@@ -68,7 +69,9 @@ def test_what_happens_is_told_below_and_the_outcome_in_the_channel_too(slack: Sl
     assert first["text"] == ":large_green_circle: Bob Brandt approved"
     assert "Carol Chen approved\n" in words(second)
     assert words(second).endswith("was approved for production (by Carol Chen)")
-    assert "The workflow run started <http://127.0.0.1:9/runs/77|The workflow run>" in words(started)
+    assert "The workflow run started <http://127.0.0.1:9/runs/77|The workflow run>" in words(
+        started
+    )
     assert [each["broadcast"] for each in (first, second, started, live)] == [False] * 3 + [True]
     assert "fraud-detector v2 went live in production" in words(live)
     assert words(live).splitlines()[0].endswith("|Promote fraud-detector v2 to production>")
@@ -84,6 +87,9 @@ def test_what_happens_is_told_below_and_the_outcome_in_the_channel_too(slack: Sl
 
 def test_slack_off_for_the_whole_of_a_promotion(slack: Slack, settings: Settings) -> None:
     world = slack.world
+    world.make_live(world.version(1))
+    slack.deliver()
+    before = len(slack.get("requests"))
     address, settings.SLACK_API_URL = settings.SLACK_API_URL, "http://127.0.0.1:9/api/"
     world.strategy(PlanStep(10), PlanStep(100))
     promotion = slack.ask()
@@ -95,23 +101,24 @@ def test_slack_off_for_the_whole_of_a_promotion(slack: Slack, settings: Settings
     assert deployment.status == DeploymentStatus.SUCCEEDED
     slack.now()
     slack.deliver()
-    assert slack.get("requests") == [] and open_effects() > 5
+    assert len(slack.get("requests")) == before and open_effects() > 5
     settings.SLACK_API_URL = address
     slack.now()
     slack.deliver()
 
-    [message] = slack.messages()
+    former, message = slack.messages()
+    assert "Was live; v2 is live now" in former["text"]
     assert message["text"] == "Promote fraud-detector v2 to production: Live"
     caught_up, outcome = slack.replies(message["ts"])
     said = words(caught_up)
     assert "Bob Brandt approved" in said and "(step 1, 10 %)" in said and "serves 10 %" in said
-    assert said.count("<!date^") == len(said.splitlines()) == 7, "each with its time"
+    assert said.count("<!date^") == len(said.splitlines()) == 6, "each with its time"
     assert (caught_up["broadcast"], outcome["broadcast"]) == (False, True)
     assert "went live" in words(outcome) and message["edits"] == 0
     assert open_effects() == 0
     again(slack)
-    assert len(slack.get("messages")) == 3, "delivered twice, shown once"
-    assert slack.messages()[0]["edits"] == 0
+    assert len(slack.messages()) == 2 and len(slack.replies(message["ts"])) == 2
+    assert slack.messages()[1]["edits"] == 0, "delivered twice, shown once"
 
 
 @pytest.mark.parametrize("point", ["announce.posted", "announce.replied", "alert.posted"])
@@ -167,8 +174,6 @@ def test_many_edits_that_wait_are_one(slack: Slack) -> None:
     before = len(slack.get("requests"))
     for name in ("bob", "carol"):
         slack.world.review(promotion, name)
-    for number in range(20):
-        services.history.refresh_pending(str(number), timezone.now()) if number == 0 else None
     waiting = Effect.objects.filter(kind=EffectKind.ANNOUNCE, status=EffectStatus.WAITING).count()
     slack.deliver()
     sent = [each["method"] for each in slack.get("requests")[before:]]
@@ -197,23 +202,18 @@ def test_what_comes_while_it_is_delivered_is_not_passed_over(
 class TestPace:
     def test_a_message_a_second_and_never_a_429(self, slack: Slack, settings: Settings) -> None:
         """Slack's own limit is enforced; nobody sleeps, and nobody runs into it."""
-        settings.SLACK_POST_SECONDS = 0.3
-        slack.post("traffic", seconds=0.25)
+        settings.SLACK_POST_SECONDS = 1.0
+        slack.post("traffic", seconds=0.9)
         for model in ("fraud-detector", "churn-predictor"):
             slack.world.request(slack.world.version(1, model=model))
-        slack.deliver()
-        assert len(slack.messages()) == 1
-        [waits] = Effect.objects.filter(status=EffectStatus.WAITING)
-        assert "waits its turn" in waits.last_error and waits.attempts == 0
-        assert 0 < (waits.due_at - timezone.now()).total_seconds() < 1
-        SlackPace.objects.update(free_at=timezone.now() + timedelta(seconds=60))
-        Effect.objects.update(due_at=timezone.now())
-        slack.deliver()
-        assert len(slack.messages()) == 1
-        slack.post("traffic", seconds=0)
-        slack.now()
-        slack.deliver()
-        assert len(slack.messages()) == 2 and slack.post("traffic")["refused"] == 0
+        started, waited = time.monotonic(), ""
+        while open_effects() and time.monotonic() < started + 30:
+            slack.deliver()
+            waits = Effect.objects.filter(status=EffectStatus.WAITING).order_by("pk").first()
+            waited = waits.last_error if waits else waited
+            assert waits is None or waits.attempts == 0
+        assert time.monotonic() - started >= 1 and "waits its turn" in waited
+        assert (len(slack.messages()), slack.post("traffic")["refused"]) == (2, 0)
 
     def test_a_429_puts_the_channel_off_for_everybody(self, slack: Slack) -> None:
         slack.fault("ratelimited", "chat.postMessage", retry_after=40)
@@ -221,7 +221,8 @@ class TestPace:
         slack.world.request(slack.world.version(1, model="churn-predictor"))
         slack.deliver()
         assert slack.calls("chat.postMessage") == 1, "the other one did not even try"
-        for each in Effect.objects.filter(status=EffectStatus.WAITING):
+        waiting = Effect.objects.filter(status=EffectStatus.WAITING)
+        for each in waiting.order_by("promotion_id", "pk").distinct("promotion_id"):
             assert 35 < (each.due_at - timezone.now()).total_seconds() < 45
         slack.now()
         slack.deliver()
@@ -241,16 +242,17 @@ class TestPace:
     def test_many_edits_at_once_then_about_fifty_a_minute(
         self, slack: Slack, settings: Settings
     ) -> None:
-        settings.SLACK_POST_SECONDS = 1.0
+        settings.SLACK_POST_SECONDS = 1000.0  # so that none comes free while this runs
         promotion = slack.ask()
-        message = SlackMessage.objects.get()
-        for _ in range(30):
+        for _ in range(23):
             SlackMessage.objects.update(digest="")
             Effect.objects.update(status=EffectStatus.WAITING)
             slack.deliver()
         assert slack.calls("chat.update") == 21
-        assert "50 edits a minute" in Effect.objects.filter(promotion=promotion).latest("pk").last_error
-        assert message.ts == SlackMessage.objects.get().ts
+        assert (
+            "50 edits a minute"
+            in Effect.objects.filter(promotion=promotion).earliest("pk").last_error
+        )
 
 
 class TestWhere:
@@ -290,7 +292,7 @@ class TestWhere:
         assert edited["edits"] == 1 and note in str(edited["blocks"])
         assert [each["channel"] for each in slack.replies(edited["ts"])] == [GENERAL]
         slack.ask(version=slack.world.version(1, model="churn-predictor"))
-        assert [each["channel"] for each in slack.messages()] == [CHANNEL, GENERAL]
+        assert sorted(each["channel"] for each in slack.messages()) == [GENERAL, CHANNEL]
         again(slack)
         assert len(slack.messages()) == 2
 
@@ -332,7 +334,10 @@ class TestWhere:
         deliver_due(HANDLERS, seconds=20)
         [message] = slack.messages()
         assert message["channel"] == GENERAL
-        assert message["text"].splitlines()[-1] == f"_This was to go to <#{CHANNEL}>, which is archived._"
+        assert (
+            message["text"].splitlines()[-1]
+            == f"_This was to go to <#{CHANNEL}>, which is archived._"
+        )
 
 
 def test_a_revoked_token_is_said_at_once_and_costs_no_decision(slack: Slack) -> None:
@@ -364,6 +369,7 @@ class TestWords:
         assert {each.username for each in called_by(event, promotion)} >= {"bob", "carol"}
         world.review(promotion, "bob")
         Preferences.objects.create(person=world.person("carol"), reminders=False)
+        slack.now()
         slack.deliver()
         [reply] = slack.replies()
         assert "were reminded" in words(reply) and "<@" not in words(reply)
@@ -389,12 +395,17 @@ class TestWords:
         ("end", "kind"),
         [
             (
-                lambda world, asked: world.review(asked, "bob", Verdict.REJECT, comment="<!channel>"),
+                lambda world, asked: world.review(
+                    asked, "bob", Verdict.REJECT, comment="<!channel>"
+                ),
                 "promotion.rejected",
             ),
             (
                 lambda world, asked: services.cancel(
-                    actor=world.person("alice"), via=Via.BROWSER, promotion_id=asked.pk, reason="No."
+                    actor=world.person("alice"),
+                    via=Via.BROWSER,
+                    promotion_id=asked.pk,
+                    reason="No.",
                 ),
                 "promotion.cancelled",
             ),
@@ -414,13 +425,15 @@ class TestWords:
     ) -> None:
         promotion = slack.ask()
         end(slack.world, promotion)
+        slack.now()
         slack.deliver()
         assert TOLD[kind] == OUTCOME
         ts = SlackMessage.objects.get(promotion=promotion).ts
         loud = [each for each in slack.replies(ts) if each["broadcast"]]
         assert len(loud) == 1 and "<!channel>" not in words(loud[0])
-        assert Event.objects.get(promotion=promotion, kind=kind).pk == (
-            loud[0]["metadata"]["event_payload"]["event"]
+        assert (
+            Event.objects.get(promotion=promotion, kind=kind).pk
+            == (loud[0]["metadata"]["event_payload"]["event"])
         )
 
     def test_a_step_that_failed_is_not_the_end_and_going_back_is(self, slack: Slack) -> None:
@@ -439,11 +452,10 @@ class TestWords:
 
     def test_a_flood_is_one_reply_within_slacks_limits(self, slack: Slack) -> None:
         promotion = slack.ask()
-        for number in range(40):
-            reviewer = slack.world.person("bob")
+        bob = slack.world.person("bob")
+        for _ in range(40):
             slack.world.review(promotion, "bob", comment="שלום <!here> " + "&" * 1500)
-            services.withdraw_review(actor=reviewer, via=Via.BROWSER, promotion_id=promotion.pk)
-            del number
+            services.withdraw_review(actor=bob, via=Via.BROWSER, promotion_id=promotion.pk)
         slack.deliver()
         [reply] = slack.replies()
         lines = words(reply).splitlines()
