@@ -14,8 +14,10 @@ from slack_sdk.errors import SlackApiError
 from approvals.models import Effect, Person, Promotion
 from approvals.seals import digest
 from approvals.wording import one_line
+from integrations.errors import Rejected
 from integrations.failpoints import reach
 from integrations.models import SlackMessage
+from integrations.outbox import Later
 from integrations.slack.blocks import context
 from integrations.slack.client import code_of
 from integrations.slack.messages import address, render, slack_ids
@@ -69,12 +71,17 @@ def deliver(promotion_id: int, *, attempts: int) -> None:
             if events:
                 tell(client, message, promotion, events, after_failure=attempts > 1)
 
+    stood = message.ts
     stands = Place(message.team_id or team, message.channel, message.note) if message.ts else None
     try:
         somewhere(promotion.target, write, stands=stands)
-    except Deleted:
-        message.ts, message.digest = "", ""
-        somewhere(promotion.target, write)
+    except Deleted as deleted:
+        if message.ts != stood:
+            raise Rejected("Slack takes no replies below the message.") from deleted
+        # Posted anew at the next attempt, by which time Slack knows itself that it is gone.
+        message.ts, message.digest, message.permalink = "", "", ""
+        message.save()
+        raise Later("The message was deleted in Slack; it is posted anew.", 0.0) from deleted
     if message.told_event < newest:
         message.told_event = newest
         message.save(update_fields=["told_event"])

@@ -17,14 +17,14 @@ from integrations.failpoints import reach
 from integrations.models import SlackMessage
 from integrations.slack.blocks import section
 from integrations.slack.client import code_of
-from integrations.slack.messages import address, slack_ids, title_of
+from integrations.slack.messages import address, slack_ids
 from integrations.slack.pacing import before_posting
 from integrations.slack.text import MOST_NAMES, SECTION, inert, link, moment
 
 MARKS = {"good": ":large_green_circle:", "bad": ":red_circle:", "attention": ":warning:"}
 REPLY_TYPE = "countersign_event"
 # A reply to a message that somebody deleted meanwhile.
-NO_THREAD = {"thread_not_found", "message_not_found", "cannot_reply_to_message"}
+NO_THREAD = {"thread_not_found", "message_not_found"}
 # Slack refuses messages whose blocks hold more than about 13,000 characters in all.
 MOST_LINES, LINE, ALONE = 30, 300, 2500
 
@@ -82,26 +82,36 @@ def tell(
 
     ``after_failure``: an earlier attempt may have written some of it before its answer was lost.
     """
+    try:
+        _tell(client, message, promotion, events, after_failure)
+    except SlackApiError as error:
+        if code_of(error) in NO_THREAD:
+            raise Deleted from error
+        raise
+
+
+def _tell(
+    client: WebClient,
+    message: SlackMessage,
+    promotion: Promotion,
+    events: Sequence[Event],
+    after_failure: bool,
+) -> None:
     if after_failure:
         _told(message, max(message.told_event, _newest_in(client, message, promotion)))
     for each in replies(promotion, [each for each in events if each.pk > message.told_event]):
         before_posting(message.team_id, message.channel)
-        try:
-            client.chat_postMessage(
-                channel=message.channel,
-                thread_ts=message.ts,
-                reply_broadcast=each.loud,
-                unfurl_links=False,
-                metadata={
-                    "event_type": REPLY_TYPE,
-                    "event_payload": {"token": promotion.token, "event": each.until},
-                },
-                **render_reply(promotion, each),
-            )
-        except SlackApiError as error:
-            if code_of(error) in NO_THREAD:
-                raise Deleted from error
-            raise
+        client.chat_postMessage(
+            channel=message.channel,
+            thread_ts=message.ts,
+            reply_broadcast=each.loud,
+            unfurl_links=False,
+            metadata={
+                "event_type": REPLY_TYPE,
+                "event_payload": {"token": promotion.token, "event": each.until},
+            },
+            **render_reply(promotion, each),
+        )
         reach("announce.replied")
         _told(message, each.until)
 
@@ -141,7 +151,8 @@ def render_reply(promotion: Promotion, reply: Reply) -> dict[str, Any]:
     last = _line(events[-1], ALONE if len(events) == 1 else LINE)
     if reply.loud:
         # In the channel it stands without the message above it.
-        last = f"{link(address(promotion.get_absolute_url()), title_of(promotion))}\n{last}"
+        title = f"{promotion.version} in {promotion.target.environment}"
+        last = f"{link(address(promotion.get_absolute_url()), title)}\n{last}"
     if len(events) == 1:
         return {"text": f"{last} {called}".strip(), "blocks": [section(f"{last} {called}".strip())]}
     timed = len({each.at for each in events}) > 1
@@ -154,8 +165,10 @@ def render_reply(promotion: Promotion, reply: Reply) -> dict[str, Any]:
         lines.insert(0, link(address(promotion.get_absolute_url()), more))
     if called:
         lines.append(called)
-    # What notifications show: the newest; the blocks show all of it.
-    return {"text": last, "blocks": [section(text) for text in _packed(lines)]}
+    # What notifications show and screen readers read: all of it, or the newest where that is too much.
+    whole = "\n".join(lines)
+    text = whole if len(whole) <= SECTION else last
+    return {"text": text, "blocks": [section(part) for part in _packed(lines)]}
 
 
 def _packed(lines: Sequence[str]) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""The message and its thread: whatever happens to Slack, one message, told once, at its pace, where it is taken."""
+"""Whatever happens to Slack: one message, everything told once below it, at Slack's pace, where it is taken."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from approvals.states import DeploymentStatus, EffectStatus, PromotionStatus, Ve
 from integrations.effects import HANDLERS
 from integrations.models import SlackMessage, SlackWorkspace
 from integrations.outbox import deliver_due
-from integrations.slack import announce, thread
+from integrations.slack import announce, messages, thread
 from integrations.slack.places import CLOSED
 from integrations.status import notices
 from tests.integrations.mail_fixtures import alert
@@ -74,7 +74,7 @@ def test_what_happens_is_told_below_and_the_outcome_in_the_channel_too(slack: Sl
     )
     assert [each["broadcast"] for each in (first, second, started, live)] == [False] * 3 + [True]
     assert "fraud-detector v2 went live in production" in words(live)
-    assert words(live).splitlines()[0].endswith("|Promote fraud-detector v2 to production>")
+    assert words(live).splitlines()[0].endswith("|fraud-detector v2 in production>")
     assert words(live).endswith("<@U0ALICE>"), "who asked is called, and nobody else"
     assert not any("<@" in words(each) for each in (first, second, started))
     newest = Event.objects.filter(promotion=promotion).latest("pk").pk
@@ -186,15 +186,14 @@ def test_what_comes_while_it_is_delivered_is_not_passed_over(
 ) -> None:
     """An effect that was written after the message was rendered is delivered by itself."""
     promotion = slack.world.request()
-    render = announce.render
 
     def and_then(asked: Promotion) -> JSON:
-        content = render(asked)
+        content = messages.render(asked)
         monkeypatch.undo()
         slack.world.review(promotion, "bob")
         return content
 
-    monkeypatch.setattr(announce, "render", and_then)
+    monkeypatch.setattr("integrations.slack.announce.render", and_then)
     slack.deliver()
     assert slack.messages()[0]["edits"] == 1 and len(slack.replies()) == 1
 
