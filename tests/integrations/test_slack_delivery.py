@@ -178,6 +178,9 @@ def test_many_edits_that_wait_are_one(slack: Slack) -> None:
     slack.deliver()
     sent = [each["method"] for each in slack.get("requests")[before:]]
     assert waiting == 3 and sent == ["chat.update", "chat.postMessage"]
+    assert Effect.objects.filter(attempts=0, status=EffectStatus.DONE).count() == 2 + 1, (
+        "not even tried"
+    )
     assert open_effects() == 0
 
 
