@@ -56,7 +56,7 @@ KINDS: dict[str, Kind] = {
     "review.rejected": Kind("{actor} rejected{for_whom}", "thumbs-down", "bad"),
     "review.withdrawn": Kind("{actor} withdrew their review", "undo", "attention"),
     "deployment.dispatching": Kind("The workflow {workflow} is being started", "rocket"),
-    "deployment.started": Kind("The workflow run started", "play"),
+    "deployment.started": Kind("The workflow run started{step_words}", "play"),
     "deployment.succeeded": Kind(
         "{model} v{version} went live in {environment}{instead}", "circle-check-big", "good"
     ),
@@ -235,6 +235,7 @@ def sentence_of(event: Event) -> str:
         "order": listed(event.data.get("order", [])),
         "wishes": listed(event.data.get("wishes", [])),
         "over": _over(event.data),
+        "step_words": _step(event.data),
         "named": f" ({event.data['people']})" if event.data.get("people") else "",
         "for_whom": f" for {event.data['on_behalf_of']}" if event.data.get("on_behalf_of") else "",
         "differences": listed(event.data.get("differences", [])),
@@ -268,6 +269,14 @@ def _how(data: dict[str, Any]) -> str:
     if data.get("by_itself"):
         return f": it is rolled back by itself because {data['by_itself'].rstrip('.')}"
     return " automatically: every gate passes" if data.get("automatic") else ""
+
+
+def _step(data: dict[str, Any]) -> str:
+    """Of which step a run is, where a rollout has several."""
+    if "step" not in data:
+        return ""
+    to = "going back" if data.get("goes_back") else f"step {data['step']}, {data.get('percent')} %"
+    return f" ({to})"
 
 
 def _over(data: dict[str, Any]) -> str:

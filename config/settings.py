@@ -221,6 +221,8 @@ GITHUB_FOLLOW_SECONDS = read_seconds("GITHUB_FOLLOW_SECONDS", 2)
 # How often a serving layer is asked what it serves, and live versions' artifacts are hashed again.
 SERVING_POLL_SECONDS = read_seconds("SERVING_POLL_SECONDS", 30)
 ARTIFACT_POLL_SECONDS = read_seconds("ARTIFACT_POLL_SECONDS", 3600)
+# How far apart messages to one Slack channel are: Slack takes about one a second.
+SLACK_POST_SECONDS = read_seconds("SLACK_POST_SECONDS", 1)
 # How long an ambiguous dispatch is looked up by its token before a person must look, in seconds.
 DISPATCH_LOOKUP_SECONDS = read_seconds("DISPATCH_LOOKUP_SECONDS", 180)
 # How long a worker may be silent before its effects are delivered by another one, in seconds.

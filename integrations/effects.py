@@ -20,7 +20,7 @@ from integrations.failpoints import reach
 from integrations.github import dispatch as github
 from integrations.github import gate
 from integrations.github.client import requester
-from integrations.outbox import Handler, Later
+from integrations.outbox import Handler, Later, done_with, same_behind
 from integrations.polled import hurry
 
 if TYPE_CHECKING:
@@ -299,17 +299,13 @@ def _registry_order(deployment: Deployment, effect: Effect) -> RegistryOrder | N
 
 
 def announce(effect: Effect) -> None:
-    """Bring the promotion's Slack message up to date."""
+    """Bring the promotion's Slack message and its thread up to date, for all effects that ask for it by now."""
     from integrations.slack.announce import deliver
 
+    # Read first: whatever asked for these is committed, so what is rendered below shows it.
+    same = same_behind(effect)
     deliver(_promotion_id(effect), attempts=effect.attempts)
-
-
-def notify(effect: Effect) -> None:
-    """Write below the promotion's Slack message, with mentions."""
-    from integrations.slack.announce import reply
-
-    reply(_promotion_id(effect), effect.payload)
+    done_with(same)
 
 
 def alert(effect: Effect) -> None:
@@ -364,7 +360,6 @@ HANDLERS: dict[str, Handler] = {
     EffectKind.LOOK_UP: look_up,
     EffectKind.SET_ALIAS: set_alias,
     EffectKind.ANNOUNCE: announce,
-    EffectKind.NOTIFY: notify,
     EffectKind.ALERT: alert,
     EffectKind.MAIL: mail,
     EffectKind.TELL: tell,

@@ -10,7 +10,7 @@ import os
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 
@@ -189,6 +189,24 @@ def _wait(effect: Effect, error: str, seconds: float) -> None:
 
 def _mine(effect: Effect) -> QuerySet[Effect]:
     return Effect.objects.filter(pk=effect.pk, claim=effect.claim, status=EffectStatus.CLAIMED)
+
+
+def same_behind(effect: Effect) -> list[int]:
+    """The effects that wait right behind this one in its lane, up to the first of another kind."""
+    behind = Effect.objects.filter(lane=effect.lane, pk__gt=effect.pk, status__in=OPEN)
+    found = []
+    for pk, kind, status in behind.order_by("pk").values_list("pk", "kind", "status"):
+        if (kind, status) != (effect.kind, EffectStatus.WAITING):
+            break
+        found.append(pk)
+    return found
+
+
+def done_with(effects: Sequence[int]) -> None:
+    """One delivery did for these too. None of them can have been claimed: the one before them was under way."""
+    Effect.objects.filter(pk__in=effects, status=EffectStatus.WAITING).update(
+        status=EffectStatus.DONE, last_error="", finished_at=timezone.now()
+    )
 
 
 def deliver_due(handlers: Mapping[str, Handler], *, seconds: float = 5.0) -> int:

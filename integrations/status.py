@@ -23,7 +23,7 @@ from integrations.slack import workspaces
 FAILURES = 3
 MESSAGES = [
     (
-        [EffectKind.ANNOUNCE, EffectKind.NOTIFY, EffectKind.ALERT],
+        [EffectKind.ANNOUNCE, EffectKind.ALERT],
         "Slack's messages wait: {}. They are delivered later.",
     ),
     ([EffectKind.MAIL], "Mail waits: {}. It is sent later."),
@@ -66,7 +66,8 @@ def notices() -> list[str]:
             f"{SERVICES[poll.kind]} cannot be read ({poll.last_error.rstrip('.')}); {known}."
         )
     found += _rate_limit(now)
-    found += workspaces.problems()
+    refused = workspaces.problems()
+    found += refused
     waiting = dict(
         Effect.objects.filter(
             kind__in=[kind for kinds, _ in MESSAGES for kind in kinds],
@@ -79,6 +80,8 @@ def notices() -> list[str]:
         .values_list("kind", "last_error")
     )
     for kinds, sentence in MESSAGES:
+        if refused and EffectKind.ANNOUNCE in kinds:
+            continue  # the reason is said already
         reason = next((waiting[kind] for kind in kinds if kind in waiting), "")
         if reason:
             found.append(sentence.format(reason.rstrip(".")))

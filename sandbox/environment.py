@@ -136,6 +136,8 @@ def build(
         "SLACK_API_URL": home["SLACK_PORT"] + "/api/",
         "SLACK_TEAM_ID": "T0ACME",
         "SLACK_CLIENT_ID": "1234567890.0987654321",
+        # The demo's past is told to the channel while people look at it already.
+        "SLACK_POST_SECONDS": "0.1",
         "EMAIL_HOST": "127.0.0.1",
         "EMAIL_PORT": str(ports["MAIL_SMTP_PORT"]),
         "EMAIL_TLS": "off",

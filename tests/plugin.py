@@ -31,6 +31,7 @@ ENVIRONMENT = {
     "EMAIL_HOST": "",  # whatever the shell says, no test writes to anybody
     "COUNTERSIGN_CONFIG": str(ROOT / "examples" / "countersign.yaml"),
     "EFFECT_LEASE_SECONDS": "3",
+    "SLACK_POST_SECONDS": "0.000001",
     "LOG_LEVEL": "ERROR",
 }
 # PostgreSQL's trigger lets only a session that says so empty the history between tests.

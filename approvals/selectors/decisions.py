@@ -22,7 +22,6 @@ SERVICES = {
     EffectKind.LOOK_UP: "GitHub",
     EffectKind.SET_ALIAS: "MLflow",
     EffectKind.ANNOUNCE: "Slack",
-    EffectKind.NOTIFY: "Slack",
     EffectKind.ALERT: "Slack",
     EffectKind.MAIL: "The mail server",
     EffectKind.TELL: "Slack",

@@ -11,7 +11,6 @@ from approvals.rules import Policy
 from approvals.services.history import enqueue, record
 from approvals.services.queueing import replaced_by_next
 from approvals.services.settle import settle
-from approvals.services.telling import tell_of_end
 from approvals.states import PromotionKind, PromotionStatus
 
 
@@ -68,7 +67,8 @@ def write_request(
             by_promotion=promotion.pk,
             by_version=version.number,
         )
-        _tell_of_the_newer(older, promotion, now)
+        text = f"{version} was asked for instead of {older.version}, by {requester}"
+        tell_of_end(older, text, now=now, but_not=requester)
     told: dict[str, Any] = {"retroactive": True} if retroactive else {}
     record(
         "promotion.requested",
@@ -84,22 +84,3 @@ def write_request(
     )
     enqueue(EffectKind.GATHER_FACTS, promotion, key="request", now=now)
     return promotion
-
-
-def _tell_of_the_newer(older: Promotion, newer: Promotion, now: datetime) -> None:
-    """Whoever asked for the older one and decided on it has to know that it counts for nothing any more."""
-    reviewers = older.reviews.filter(voided_at=None).values_list("person_id", flat=True)
-    people = {older.requester_id, *reviewers} - {newer.requester_id}
-    text = f"{newer.version} was asked for instead of {older.version}, by {newer.requester}"
-    tell_of_end(older, text, now=now, but_not=newer.requester)
-    enqueue(
-        EffectKind.NOTIFY,
-        older,
-        key="superseded",
-        now=now,
-        payload={
-            "text": f"{text}.",
-            "people": sorted(people),
-            "loud": False,
-        },
-    )

@@ -23,7 +23,7 @@ from approvals.services.locks import lock_deployment
 from approvals.services.queueing import ask_to_confirm, in_the_way
 from approvals.services.rollouts import go_back, pause, step_failed, step_told
 from approvals.services.settle import close_deployment, move_deployment
-from approvals.services.telling import tell_of_failure, tell_of_lapse, tell_of_start
+from approvals.services.telling import tell_of_failure, tell_of_lapse
 from approvals.states import DeploymentStatus, PromotionStatus, StepOutcome, Via
 
 D = DeploymentStatus
@@ -239,7 +239,6 @@ def started(deployment: Deployment, *, run_id: int, url: str, now: datetime) -> 
         url=url,
         **step_told(deployment),
     )
-    tell_of_start(deployment, now)
 
 
 @transaction.atomic

@@ -26,8 +26,6 @@ LANES = {
     EffectKind.LOOK_UP: "look-up:{promotion}",
     EffectKind.SET_ALIAS: "alias:{target}",
     EffectKind.ANNOUNCE: "announce:{promotion}",
-    # Behind the message itself, below which it is written.
-    EffectKind.NOTIFY: "announce:{promotion}",
     EffectKind.ALERT: "alert:{target}",
     # Each by itself: a full mailbox must not hold up what others are to be told.
     EffectKind.MAIL: "mail:{target}:{promotion}:{key}",

@@ -10,7 +10,7 @@ from approvals.services.history import enqueue
 from approvals.services.out_of_band import end_by_deployment
 from approvals.services.restrictions import hold_after_rollback
 from approvals.services.settle import close_deployment
-from approvals.services.telling import concerned, tell, tell_of_end
+from approvals.services.telling import tell_of_end
 from approvals.states import DeploymentStatus, MarkKind, PromotionStatus, Via
 from approvals.write_back import WriteBack
 
@@ -67,15 +67,6 @@ def went_live(
                 "former": former.pk if former and was_another else None,
             },
         )
-    tell(
-        deployment,
-        deployment.detail,
-        key="live",
-        now=now,
-        people=concerned(deployment),
-        loud=True,
-        tone="good",
-    )
     tell_of_end(promotion, f"{deployment.version} went live in {target.environment.name}", now=now)
     # What others asked to replace is no longer what is live: their facts are gathered again.
     for other in Promotion.objects.filter(target=target, status=PromotionStatus.PENDING):

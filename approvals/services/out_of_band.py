@@ -159,8 +159,7 @@ def _declare(change: OutOfBandChange, found: Finding, now: datetime) -> None:
     if loud:
         alert(
             change.target,
-            f"Out-of-band change of {change.target}: {change.sentence} "
-            f"{settings.BASE_URL}{change.get_absolute_url()}",
+            f"{change.sentence} {settings.BASE_URL}{change.get_absolute_url()}",
             subject=f"Out-of-band change of {change.target}",
             key=f"out-of-band:{change.pk}",
             now=now,

@@ -8,11 +8,10 @@ from django.db import transaction
 from django.utils import timezone
 
 from approvals.models import Person, Promotion
-from approvals.models.outbox import EffectKind
 from approvals.rules import Policy
 from approvals.services.cases import NOT_A_POLICY, UNREADABLE, voter
 from approvals.services.conditions import closures_of
-from approvals.services.history import enqueue, record
+from approvals.services.history import record
 from approvals.services.judging import judge
 from approvals.services.locks import lock_promotion
 from approvals.services.refusal import Refused, clean_reason
@@ -99,13 +98,4 @@ def override(
         over=list(judgement.decision.blockers),
     )
     grant(promotion, judgement=judgement, via=via, actor=actor, now=now, overriding=reason)
-    text = f"{actor} broke the glass: {promotion.version} was approved without "
-    text += f"{' and '.join(missing) or 'its gates'}. {reason}"
-    enqueue(
-        EffectKind.NOTIFY,
-        promotion,
-        key="override",
-        now=now,
-        payload={"text": text, "people": [], "loud": True},
-    )
     return promotion

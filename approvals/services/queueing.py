@@ -222,15 +222,6 @@ def ask_to_confirm(
             detail=question,
             seal=seal,
         )
-        approvers = deployment.promotion.reviews.filter(voided_at=None)
-        people = {deployment.promotion.requester_id, *approvers.values_list("person_id", flat=True)}
-        enqueue(
-            EffectKind.NOTIFY,
-            deployment.promotion,
-            key=f"asks:{seal}",
-            now=now,
-            payload={"text": question, "people": sorted(people), "loud": False},
-        )
     return question
 
 

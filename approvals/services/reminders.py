@@ -8,12 +8,11 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
-from approvals.models import Person, Promotion
-from approvals.models.outbox import EffectKind
+from approvals.models import Person, Preferences, Promotion
 from approvals.rules import Policy
 from approvals.services.cases import NOT_A_POLICY
-from approvals.services.history import enqueue, record
-from approvals.services.judging import judge
+from approvals.services.history import record
+from approvals.services.judging import Judgement, judge
 from approvals.services.locks import lock_promotion
 from approvals.services.telling import tell_of_waiting
 from approvals.services.voters import could_help
@@ -67,7 +66,6 @@ def _tell(promotion_id: int, now: datetime) -> bool:
     if not promotion.is_pending or promotion.expires_at <= now or not _is_due(promotion, now):
         return False
     judgement = judge(promotion, now)
-    missing = [row.requirement for row in judgement.decision.rows if row.missing]
     words = listed(
         [
             f"{row.missing} of {row.requirement.words}"
@@ -77,39 +75,42 @@ def _tell(promotion_id: int, now: datetime) -> bool:
     )
     escalates = escalates_at(promotion)
     if escalates and escalates[0] <= now:
-        people = Person.objects.filter(teams__slug=escalates[1], is_active=True, is_machine=False)
+        team = Person.objects.filter(teams__slug=escalates[1], is_active=True, is_machine=False)
         promotion.escalated_at = now
-        _write(
-            promotion, "promotion.escalated", list(people), now, team=escalates[1], missing=words
-        )
+        _write(promotion, "promotion.escalated", list(team), now, team=escalates[1], missing=words)
     reminds = reminds_at(promotion)
     if reminds and reminds <= now:
         promotion.reminded_at = now
-        if missing and not judgement.case.blockers:
-            people_missing = could_help(judgement.case, missing, now)
-            _write(promotion, "promotion.reminded", people_missing, now, missing=words)
+        people = [each for each in missing_people(judgement, now) if _wants_reminders(each)]
+        if people and not judgement.case.blockers:
+            _write(promotion, "promotion.reminded", people, now, missing=words)
     promotion.save(update_fields=["reminded_at", "escalated_at"])
     return True
+
+
+def _wants_reminders(person: Person) -> bool:
+    return not Preferences.objects.filter(person=person, reminders=False).exists()
+
+
+def missing_people(judgement: Judgement, now: datetime) -> list[Person]:
+    """Those who could still fill what is missing, as themselves or for a colleague."""
+    missing = [row.requirement for row in judgement.decision.rows if row.missing]
+    return could_help(judgement.case, missing, now)
 
 
 def _write(
     promotion: Promotion, kind: str, people: list[Person], now: datetime, **data: Any
 ) -> None:
-    names = listed([str(each) for each in people])
-    record(kind, via=Via.SYSTEM, promotion=promotion, now=now, people=names, **data)
-    waits = (
-        f"{promotion.version} still waits: {data['missing']} must approve."
-        if data["missing"]
-        else ""
-    )
-    text = waits or f"{promotion.version} still waits."
-    if kind == "promotion.escalated":
-        text = f"Escalated to {data['team']}. {text}"
-    enqueue(
-        EffectKind.NOTIFY,
-        promotion,
-        key=f"{kind}:{now.timestamp():.0f}",
+    record(
+        kind,
+        via=Via.SYSTEM,
+        promotion=promotion,
         now=now,
-        payload={"text": text, "people": [each.pk for each in people], "loud": False},
+        people=listed([str(each) for each in people]),
+        person_ids=[each.pk for each in people],
+        **data,
     )
+    waits = f": {data['missing']} must approve" if data["missing"] else ""
+    to = f"Escalated to {data['team']}. " if kind == "promotion.escalated" else ""
+    text = f"{to}{promotion.version} still waits{waits}."
     tell_of_waiting(promotion, kind, people, text, now)

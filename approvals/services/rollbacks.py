@@ -134,8 +134,7 @@ def alert_if_stuck(promotion: Promotion, blockers: Sequence[str], now: datetime)
     target = promotion.target
     alert(
         target,
-        f"{target} was to be rolled back to {promotion.version} by itself, and is not: {' '.join(blockers)} "
-        "Somebody has to act.",
+        f"It was to be rolled back to {promotion.version} by itself: {' '.join(blockers)}",
         subject=f"{target} is not rolled back: somebody has to act",
         key=f"stuck:{promotion.pk}",
         now=now,

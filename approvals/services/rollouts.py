@@ -19,7 +19,7 @@ from approvals.services.history import enqueue, record
 from approvals.services.live import went_live
 from approvals.services.locks import lock_deployment
 from approvals.services.settle import close_deployment, move_deployment
-from approvals.services.telling import concerned, tell, tell_of_failure
+from approvals.services.telling import tell_of_failure
 from approvals.states import DeploymentStatus, StepOutcome, Via
 from approvals.wording import listed
 
@@ -88,7 +88,6 @@ def _between(deployment: Deployment, now: datetime) -> None:
         detail=sentence,
         **step_told(deployment),
     )
-    tell(deployment, sentence, key=f"step:{deployment.step_id}", now=now)
     if deployment.aborting:
         _start_way_back(deployment, now)
     else:
@@ -132,7 +131,7 @@ def step_failed(
     else:
         if kind:
             _record_failed_step(deployment, kind, now, told)
-        go_back(deployment, detail, now, ends_as=outcome, told=True)
+        go_back(deployment, detail, now, ends_as=outcome)
     tell_of_failure(deployment, detail, now)
 
 
@@ -157,7 +156,6 @@ def go_back(
     ends_as: StepOutcome,
     actor: Person | None = None,
     via: str = Via.SYSTEM,
-    told: bool = False,
 ) -> None:
     """Return to the former version: at once between steps, else when the run in hand has ended. The target must be
     locked and the deployment begun."""
@@ -182,15 +180,6 @@ def go_back(
             # The next step was decided and not yet begun: it is not begun any more.
             _end_step(deployment, StepOutcome.CANCELLED, "Not begun: it goes back.", now)
         _start_way_back(deployment, now)
-    if not told:
-        tell(
-            deployment,
-            f"{deployment.version} goes back: {reason}",
-            key=f"aborting:{deployment.step_id}",
-            now=now,
-            people=concerned(deployment),
-            loud=True,
-        )
 
 
 def _start_way_back(deployment: Deployment, now: datetime) -> None:
@@ -309,13 +298,6 @@ def pause(deployment: Deployment, why: str, now: datetime) -> None:
         version=deployment.version.number,
         reason=why,
         **step_told(deployment),
-    )
-    tell(
-        deployment,
-        f"{deployment.version} {_serves(deployment)} and waits: {why}",
-        key=f"paused:{deployment.step_id}:{now.timestamp():.0f}",
-        now=now,
-        people=concerned(deployment),
     )
 
 

@@ -319,7 +319,7 @@ def _tell(signal: Signal, target: Target, subject: _Subject, did: str, now: date
     if did in loud and not (subject.in_hand and did == ROLLED_BACK):  # which tells of itself
         alert(
             target,
-            f"{target}: {signal.name} was {signal.value}. {signal.outcome}",
+            f"{signal.name} was {signal.value}. {signal.outcome}",
             subject=f"{target}: {signal.name}, {loud[did]}",
             key=f"signal:{signal.pk}",
             now=now,

@@ -1,4 +1,7 @@
-"""Who is told of what, and where: below a promotion's message, and personally of requests, reminders, outcomes."""
+"""Who is told personally, and what a target's channel is told.
+
+What is said below a promotion's message follows from its history alone (``selectors.news``).
+"""
 
 from __future__ import annotations
 
@@ -14,11 +17,6 @@ from approvals.services.history import enqueue
 from approvals.services.voters import could_help
 from approvals.states import DeploymentStatus, Occasion
 from approvals.summary import standing, title_of, what_and_where
-
-
-def concerned(deployment: Deployment) -> set[int]:
-    """The ids of whoever asked for it and whoever approved it."""
-    return decided_on(deployment.promotion)
 
 
 def decided_on(promotion: Promotion) -> set[int]:
@@ -40,45 +38,11 @@ def owners(target: Target) -> set[int]:
     return set(people.values_list("pk", flat=True))
 
 
-def tell(
-    deployment: Deployment,
-    text: str,
-    *,
-    key: str,
-    now: datetime,
-    people: Iterable[int] = (),
-    loud: bool = False,
-    tone: str = "",
-) -> None:
-    """One reply below the promotion's message, once per ``key``; ``tone`` is ``good`` for good news."""
-    enqueue(
-        EffectKind.NOTIFY,
-        deployment.promotion,
-        key=key,
-        now=now,
-        payload={"text": text, "people": sorted(people), "loud": loud, "tone": tone},
-    )
-
-
-def tell_of_start(deployment: Deployment, now: datetime) -> None:
-    """The run of a step exists."""
-    step = deployment.step
-    if step is None:
-        return
-    what = f"{deployment.version}: the workflow run started"
-    if deployment.strategy:
-        to = "going back" if step.goes_back else f"step {step.ordinal}, {step.percent} %"
-        what = f"{what} ({to})"
-    tell(deployment, f"{what}. {step.run_url}".strip(), key=f"started:{step.pk}", now=now)
-
-
 def tell_of_failure(deployment: Deployment, detail: str, now: datetime) -> None:
-    """It failed, was stopped, or nobody knows: loudly below the message, and personally to whoever asked,
-    approved or decides at the target. A rollout that goes back is told of personally when it is back, or when it
-    cannot get there."""
+    """It failed, was stopped, or nobody knows: to whoever asked, approved or decides at the target. A rollout that
+    goes back is told of when it is back, or when it cannot get there."""
     step = f"{deployment.step_id}:{deployment.dispatches}"
     text = f"{deployment.version} in {deployment.target.environment}: {detail}"
-    tell(deployment, text, key=f"failed:{step}", now=now, people=concerned(deployment), loud=True)
     waits = deployment.status == DeploymentStatus.WAITING
     if waits and deployment.aborting and not deployment.paused:
         return

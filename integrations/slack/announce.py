@@ -1,4 +1,4 @@
-"""Delivers the messages: one per promotion, posted once, then edited in place; what is written below it;
+"""Delivers the messages: one per promotion, posted once, then edited in place, its thread below it;
 what a target's channel is told."""
 
 from __future__ import annotations
@@ -14,21 +14,33 @@ from slack_sdk.errors import SlackApiError
 from approvals.models import Effect, Person, Promotion
 from approvals.seals import digest
 from approvals.wording import one_line
+from integrations.errors import Rejected
 from integrations.failpoints import reach
 from integrations.models import SlackMessage
-from integrations.slack.client import code_of, slack
+from integrations.outbox import Later
+from integrations.slack.blocks import context
+from integrations.slack.client import code_of
 from integrations.slack.messages import address, render, slack_ids
+from integrations.slack.pacing import before_editing, before_posting
+from integrations.slack.places import Place, client_at, somewhere
 from integrations.slack.text import MOST_NAMES, inert, link
-from integrations.slack.workspaces import is_configured
+from integrations.slack.thread import Deleted, tell, untold
+from integrations.slack.workspaces import default_team, is_configured, place_of
 
 EVENT_TYPE = "countersign_promotion"
 ALERT_TYPE = "countersign_alert"
-MARKS = {"good": ":large_green_circle: "}
 GONE = {"message_not_found", "cant_update_message", "edit_window_closed"}
 
 
 def deliver(promotion_id: int, *, attempts: int) -> None:
-    """Post or edit. Raises Unavailable or Rejected; a repetition that changes nothing sends nothing."""
+    """Bring the message up to date, then write below it what happened since. Raises Unavailable, Rejected or
+    Later; a repetition that changes nothing sends nothing.
+
+    ``attempts``: from the second one on an earlier one may have written something before its answer was lost.
+    """
+    # First what is to be told, then what is shown: nothing is told below a message that does not show it yet.
+    told = SlackMessage.objects.filter(promotion=promotion_id).values_list("told_event", flat=True)
+    events, newest = untold(promotion_id, after=told.first() or 0)
     promotion = Promotion.objects.select_related(
         "target__model",
         "target__environment",
@@ -39,68 +51,86 @@ def deliver(promotion_id: int, *, attempts: int) -> None:
         "deployment__step__workflow_run",
         "deployment__previous",
     ).get(pk=promotion_id)
-    channel = promotion.target.channel
-    if not channel or not is_configured():
+    if not promotion.target.channel or not is_configured():
         return
+    team, channel = place_of(promotion.target.channel)
     message, _ = SlackMessage.objects.get_or_create(
-        promotion=promotion, defaults={"channel": channel}
+        promotion=promotion, defaults={"team_id": team, "channel": channel}
     )
-    if not message.ts:
-        message.channel = channel  # the configuration may have been mended since the last attempt
     content = render(promotion)
+
+    def write(place: Place) -> None:
+        shown = _with_note(content, place.note)
+        if not _stands(message, place):
+            message.team_id, message.channel, message.note = place.team, place.channel, place.note
+            message.ts, message.digest, message.permalink = "", "", ""
+        if not events and message.ts and message.digest == digest(shown):
+            return
+        with client_at(place) as client:
+            _show(client, message, promotion, shown, after_failure=attempts > 1)
+            if events:
+                tell(client, message, promotion, events, after_failure=attempts > 1)
+
+    stood = message.ts
+    stands = Place(message.team_id or team, message.channel, message.note) if message.ts else None
+    try:
+        somewhere(promotion.target, write, stands=stands)
+    except Deleted as deleted:
+        if message.ts != stood:
+            raise Rejected("Slack takes no replies below the message.") from deleted
+        # Posted anew at the next attempt, by which time Slack knows itself that it is gone.
+        message.ts, message.digest, message.permalink = "", "", ""
+        message.save()
+        raise Later("The message was deleted in Slack; it is posted anew.", 0.0) from deleted
+    if message.told_event < newest:
+        message.told_event = newest
+        message.save(update_fields=["told_event"])
+
+
+def _stands(message: SlackMessage, place: Place) -> bool:
+    """Whether the message stands there. A row of before workspaces were known means the default one."""
+    team = message.team_id or default_team()
+    return bool(message.ts) and (team, message.channel) == (place.team, place.channel)
+
+
+def _with_note(content: dict[str, Any], note: str) -> dict[str, Any]:
+    """The message, saying why it stands where nobody expects it."""
+    return {**content, "blocks": [*content["blocks"], context(note)]} if note else content
+
+
+def _show(
+    client: WebClient,
+    message: SlackMessage,
+    promotion: Promotion,
+    content: dict[str, Any],
+    *,
+    after_failure: bool,
+) -> None:
     fresh = digest(content)
     if message.ts and message.digest == fresh:
         return
-    with slack() as client:
+    edited = bool(message.ts) and _edit(client, message, content)
+    if not edited and after_failure:
+        mark, since = _mark(promotion), promotion.requested_at
+        message.ts = _posted_already(client, message.channel, mark, since)
         edited = bool(message.ts) and _edit(client, message, content)
-        if not edited and attempts > 1:
-            # An earlier attempt may have posted it before its answer was lost.
-            message.ts = _posted_already(
-                client, message.channel, _mark(promotion), promotion.requested_at
-            )
-            edited = bool(message.ts) and _edit(client, message, content)
-        if not edited:
-            _post(client, message, promotion, content)
-        if not message.permalink:
-            link = client.chat_getPermalink(channel=message.channel, message_ts=message.ts)
-            message.permalink = link["permalink"]
+    if not edited:
+        _post(client, message, promotion, content)
+    if not message.permalink:
+        link = client.chat_getPermalink(channel=message.channel, message_ts=message.ts)
+        message.permalink = link["permalink"]
     message.digest, message.updated_at = fresh, timezone.now()
     message.save()
 
 
-def reply(promotion_id: int, payload: Mapping[str, Any]) -> None:
-    """Write below the promotion's message: ``text``, the ids of the ``people`` to mention, and whether it is
-    ``loud``: shown in the channel as well. Raises Unavailable or Rejected.
-
-    Once in the ordinary case; if an answer is lost it may stand there twice.
-    """
-    message = SlackMessage.objects.filter(promotion_id=promotion_id).exclude(ts="").first()
-    if message is None or not is_configured():
-        return
-    people = list(Person.objects.filter(pk__in=payload["people"]).order_by("username"))
-    ids = slack_ids(people)
-    mentions = [f"<@{ids[each.pk]}>" if each.pk in ids else inert(str(each), 80) for each in people]
-    mark = MARKS.get(payload.get("tone", ""), ":rotating_light: " if payload["loud"] else ":bell: ")
-    text = mark + inert(str(payload["text"]), 2500)
-    with slack() as client:
-        client.chat_postMessage(
-            channel=message.channel,
-            thread_ts=message.ts,
-            reply_broadcast=bool(payload["loud"]),
-            text=f"{text} {' '.join(mentions)}".strip(),
-            unfurl_links=False,
-        )
-
-
 def alert(effect: Effect) -> None:
     """Post the news of a target to its channel: ``subject``, ``text`` and the linked ones of the ``people``.
-    Raises Unavailable or Rejected; quietly nothing where there is no channel or no Slack."""
+    Raises Unavailable, Rejected or Later; quietly nothing where there is no channel or no Slack."""
     if effect.target is None:
         raise RuntimeError(f"The effect {effect.pk} ({effect.kind}) is about no target.")
-    channel, model = effect.target.channel, effect.target.model
-    if not channel or not is_configured():
+    if not effect.target.channel or not is_configured():
         return
-    payload = effect.payload
+    model, payload = effect.target.model, effect.payload
     people = Person.objects.filter(pk__in=payload["people"], is_active=True).order_by("username")
     ids = slack_ids(list(people))
     called = [f"<@{ids[each.pk]}>" for each in people if each.pk in ids][:MOST_NAMES]
@@ -112,15 +142,29 @@ def alert(effect: Effect) -> None:
         ]
     )
     mark = {"event_type": ALERT_TYPE, "event_payload": {"key": effect.dedupe_key}}
-    with slack() as client:
-        # An earlier attempt may have posted it before its answer was lost.
-        if effect.attempts > 1 and _posted_already(client, channel, mark, effect.created_at):
-            return
-        client.chat_postMessage(channel=channel, text=text, unfurl_links=False, metadata=mark)
+
+    def write(place: Place) -> None:
+        with client_at(place) as client:
+            # An earlier attempt may have posted it before its answer was lost.
+            if effect.attempts > 1 and _posted_already(
+                client, place.channel, mark, effect.created_at
+            ):
+                return
+            before_posting(place.team, place.channel)
+            client.chat_postMessage(
+                channel=place.channel,
+                text="\n".join([text, *([f"_{place.note}_"] if place.note else [])]),
+                unfurl_links=False,
+                metadata=mark,
+            )
+            reach("alert.posted")
+
+    somewhere(effect.target, write)
 
 
 def _edit(client: WebClient, message: SlackMessage, content: dict[str, Any]) -> bool:
     """Edit the message in place; False when somebody deleted it."""
+    before_editing(message.team_id)
     try:
         client.chat_update(channel=message.channel, ts=message.ts, **content)
     except SlackApiError as error:
@@ -134,6 +178,7 @@ def _edit(client: WebClient, message: SlackMessage, content: dict[str, Any]) -> 
 def _post(
     client: WebClient, message: SlackMessage, promotion: Promotion, content: dict[str, Any]
 ) -> None:
+    before_posting(message.team_id, message.channel)
     answer = client.chat_postMessage(
         channel=message.channel,
         unfurl_links=False,

@@ -13,6 +13,7 @@ from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError, SlackClientError
 
 from integrations.errors import Rejected, Unavailable, outside_transaction
+from integrations.slack.health import refused_token, took_token
 from integrations.slack.workspaces import token_of
 
 TOKEN_ERRORS = {"invalid_auth", "not_authed", "token_revoked", "token_expired", "account_inactive"}
@@ -30,9 +31,16 @@ LATER_ERRORS = {
 @contextmanager
 def slack(timeout: int = 10, *, team: str = "") -> Iterator[WebClient]:
     """The client of a workspace, the default one where none is named; inside the block Slack's errors become
-    Unavailable or Rejected."""
-    with speaking(token_of(team), timeout) as client:
-        yield client
+    Unavailable or Rejected. Whether the workspace takes our token is kept."""
+    try:
+        with speaking(token_of(team), timeout) as client:
+            yield client
+    except (Unavailable, Rejected) as error:
+        if (code := code_of(error.__cause__)) in TOKEN_ERRORS:
+            refused_token(team, code)
+        raise
+    else:
+        took_token(team)
 
 
 @contextmanager

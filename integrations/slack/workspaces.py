@@ -13,6 +13,7 @@ from django.conf import settings
 from django.db.models import Q
 from django.utils import timezone
 
+from approvals.wording import day_and_time
 from integrations.errors import Unavailable
 from integrations.models import SlackWorkspace
 from integrations.slack.encryption import Undecryptable, decrypt
@@ -132,7 +133,11 @@ def home_of(belongs: str, body: Body) -> str:
 def problems() -> list[str]:
     """One sentence for each workspace where something is wrong."""
     rows = SlackWorkspace.objects.exclude(problem="").order_by("name", "team_id")
-    return [f"Slack, workspace {row}: {row.problem.rstrip('.')}." for row in rows]
+    return [
+        f"Slack, workspace {row}{f', since {day_and_time(row.problem_at)}' if row.problem_at else ''}: "
+        f"{row.problem.rstrip('.')}."
+        for row in rows
+    ]
 
 
 def _active() -> Any:

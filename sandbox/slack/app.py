@@ -13,11 +13,11 @@ from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from sandbox.slack import app_settings, control, installing, page, sockets, web_api
+from sandbox.slack import app_settings, control, installing, page, sockets, traffic, web_api
 from sandbox.slack.delivery import LIMIT_SECONDS, RETRY_SECONDS, Sender
 from sandbox.slack.elsewhere import installation
 from sandbox.slack.gestures import Gestures
-from sandbox.slack.workspace import SlackError, Workspace
+from sandbox.slack.workspace import Faults, SlackError, Workspace
 from sandbox.slack.world import JSON, resolve_channel, team_of
 
 STATIC = Path(__file__).with_name("static")
@@ -75,6 +75,9 @@ async def _answer(request: Request, space: Workspace, method: str, args: JSON) -
         channel = resolve_channel(str(args.get("channel") or ""))
         if channel and installation(team_of(channel)) != args["_team"]:
             raise SlackError("channel_not_found")
+    refusal: Response | None = request.app.state.traffic.refusal(method, args)
+    if refusal is not None:
+        return refusal
     fault = space.faults.take(method, args.get("_team", ""))
     name = fault["fault"] if fault else ""
     if fault and name == "ratelimited":
@@ -85,7 +88,7 @@ async def _answer(request: Request, space: Workspace, method: str, args: JSON) -
     if fault and name == "timeout":
         await asyncio.sleep(float(fault.get("seconds", 30)))
         return PlainTextResponse("gateway timeout", status_code=504)
-    if name in ("token_revoked", "channel_not_found", "is_archived"):
+    if name in Faults.CODES:
         raise SlackError(name)
     answer = {"ok": True, **web_api.METHODS[method](space, args)}
     if name == "post_then_error":
@@ -140,6 +143,7 @@ def create_app(
             *page.ROUTES,
             *control.ROUTES,
             *installing.ROUTES,
+            *traffic.ROUTES,
             Mount("/static", StaticFiles(directory=STATIC)),
         ]
     )
@@ -155,6 +159,7 @@ def create_app(
     app.state.settings = app_settings.AppSettings()
     app.state.sockets = sockets.Sockets(space, app_token, limit_seconds)
     sender.sockets = app.state.sockets
+    app.state.traffic = traffic.Traffic()
     app.state.sender = sender
     app.state.installations = installing.Installations(space, token, client_id, client_secret)
     app.state.gestures = Gestures(space, sender, "stand-in-verification-token")

@@ -13,6 +13,7 @@ from starlette.routing import Route
 
 from sandbox.slack.delivery import AS_JSON, FORM, Sender
 from sandbox.slack.gestures import Gestures
+from sandbox.slack.traffic import Traffic
 from sandbox.slack.workspace import Faults, SlackError, Workspace, public_view
 from sandbox.slack.world import EVERYBODY, JSON, Person, person
 
@@ -63,6 +64,7 @@ async def messages(request: Request) -> Response:
             "edits": m["_edits"],
             "user": m["user"],
             "thread_ts": m.get("thread_ts"),
+            "broadcast": m.get("subtype") == "thread_broadcast",
             "reply_count": m.get("reply_count", 0),
             "reactions": m.get("reactions", []),
         }
@@ -151,6 +153,7 @@ async def reset(request: Request) -> Response:
     space: Workspace = request.app.state.space
     space.store.clear()
     space.faults = Faults()
+    request.app.state.traffic = Traffic()
     for log in (space.requests, space.deliveries, space.ephemerals):
         log.clear()
     space.stacks.clear()

@@ -45,11 +45,12 @@ class SlackError(Exception):
 class Faults:
     """Failures that the next calls meet, and how often each was met."""
 
+    CHANNEL = ("channel_not_found", "is_archived", "not_in_channel", "message_not_found")
+    # What is answered with this very code.
+    CODES = ("token_revoked", *CHANNEL)
     NAMES = (
         "ratelimited",
-        "token_revoked",
-        "channel_not_found",
-        "is_archived",
+        *CODES,
         "server_error",
         "timeout",
         "post_then_error",
@@ -66,7 +67,7 @@ class Faults:
             if fault.get("team") not in (None, "", team):
                 continue
             about = method.split(".")[0]
-            if fault["fault"] in ("channel_not_found", "is_archived") and about not in (
+            if fault["fault"] in self.CHANNEL and about not in (
                 "chat",
                 "conversations",
             ):

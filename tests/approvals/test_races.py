@@ -316,7 +316,6 @@ def test_two_beats_remind_approve_and_close_once(committed_world: World) -> None
         told = Event.objects.filter(promotion=promotion).values_list("kind", flat=True)
         for kind in ("promotion.reminded", "promotion.escalated"):
             assert list(told).count(kind) == 1
-        assert promotion.effects.filter(kind=EffectKind.NOTIFY).count() == 2
         assert one_settlement(automatic, []) == "promotion.approved"
         end = promotion.expires_at
         assert set(race(*[lambda: services.close_overdue(now=end)] * 3)) == {"done"}  # noqa: B023

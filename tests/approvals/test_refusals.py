@@ -20,7 +20,8 @@ from approvals.models import (
     Review,
     Team,
 )
-from approvals.models.outbox import EffectKind
+from approvals.narrative import sentence_of
+from approvals.selectors.news import called_by, is_outcome
 from approvals.services import Refused
 from approvals.states import PromotionStatus, Verdict, Via
 from tests.world import World
@@ -313,9 +314,9 @@ def test_a_newer_request_supersedes_the_older(world: World) -> None:
     older.refresh_from_db()
     assert older.status == PromotionStatus.SUPERSEDED
     assert older.superseded_by == newer
-    told = Effect.objects.get(kind=EffectKind.NOTIFY, promotion=older)
-    assert "v3 was asked for instead of fraud-detector v2" in told.payload["text"]
-    assert told.payload["people"] == [world.person("bob").pk]
+    event = Event.objects.get(kind="promotion.superseded", promotion=older)
+    assert "v3 was asked for instead" in sentence_of(event)
+    assert is_outcome(event, older) and called_by(event, older) == [], "alice did it herself"
     assert newer.status == PromotionStatus.PENDING
     refused("already_decided", lambda: world.review(older, "carol"))
 

@@ -425,7 +425,7 @@ class TestRollingBackByItself:
         assert promotion.status == "pending" and not Deployment.objects.filter(promotion=promotion)
         services.approve_due()
         services.record_facts_problem(promotion_id=promotion.pk, problem="MLflow is down.")
-        stuck = [each for each in alerts() if "Somebody has to act" in each]
+        stuck = [each for each in alerts() if "It was to be rolled back to" in each]
         assert len(stuck) == 1 and "The artifacts are not those" in stuck[0]
         assert not Deployment.objects.filter(promotion=promotion).exists()
 

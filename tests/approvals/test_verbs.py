@@ -23,8 +23,10 @@ from approvals.models import (
     Team,
 )
 from approvals.models.outbox import EffectKind
+from approvals.narrative import sentence_of
 from approvals.policies import Requirement
 from approvals.rules import Condition, Rule
+from approvals.selectors.news import REPLY, TOLD
 from approvals.states import PromotionStatus, RestrictionKind, Verdict, Via
 from tests.approvals.test_refusals import refused
 from tests.world import World
@@ -169,8 +171,8 @@ class TestOverride:
         event = Event.objects.get(kind="promotion.overridden")
         assert event.data["missing"] == ["1 of ml-leads", "1 of risk"]
         assert event.data["over"] == ["accuracy is 0.92; at least 0.99 is required."]
-        loud = Effect.objects.get(kind=EffectKind.NOTIFY)
-        assert loud.payload["loud"] and "broke the glass" in loud.payload["text"]
+        assert "broke the glass for fraud-detector v2" in sentence_of(event)
+        assert TOLD[event.kind] == REPLY
         assert begin(world, promotion) is not None  # the gate was overruled
 
     def test_never_over_a_lock_a_quarantine_or_changed_facts(self, world: World) -> None:

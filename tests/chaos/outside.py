@@ -108,13 +108,17 @@ class Outside:
         return next((int(each["version"]) for each in aliases if each["alias"] == alias), None)
 
     def messages(self) -> dict[str, int]:
-        """How many Slack messages carry each promotion's token."""
+        """How many Slack messages carry each promotion's token; a reply written twice counts as one more."""
         answer = self._ask("GET", f"{self.slack}/_sandbox/messages").json()
         counts: dict[str, int] = {}
+        written: set[tuple[str, int]] = set()
         for message in answer["messages"]:
             payload = (message.get("metadata") or {}).get("event_payload") or {}
-            if token := payload.get("token"):
+            token, event = payload.get("token"), payload.get("event")
+            if token and (event is None or (token, event) in written):
                 counts[token] = counts.get(token, 0) + 1
+            elif token and event is not None:
+                written.add((token, event))
         return counts
 
 

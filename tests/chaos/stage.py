@@ -58,6 +58,8 @@ def environment(data: Path, inherited: Mapping[str, str]) -> dict[str, str]:
         "GITHUB_POLL_SECONDS": "15",
         "GITHUB_FOLLOW_SECONDS": "0.5",
         "DISPATCH_LOOKUP_SECONDS": "4",
+        # 500 promotions in one channel: at Slack's own pace that would take half an hour.
+        "SLACK_POST_SECONDS": "0.01",
         "EFFECT_LEASE_SECONDS": str(LEASE_SECONDS),
         "PYTHONUNBUFFERED": "1",
         "PYTHONWARNINGS": "ignore",

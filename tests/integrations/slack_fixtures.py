@@ -27,6 +27,7 @@ from pytest_django.live_server_helper import LiveServer
 from approvals.models import Effect, Event, Promotion, Review
 from approvals.models.outbox import EffectKind
 from integrations.effects import HANDLERS
+from integrations.models import SlackPace
 from integrations.outbox import deliver_due
 from integrations.slack.listeners import bolt_app
 from integrations.slack.socket_mode import Receiver
@@ -74,7 +75,8 @@ class Slack:
         deliver_due(HANDLERS, seconds=20)
 
     def now(self) -> None:
-        """What was put off is due now."""
+        """What was put off is due now, and every channel is free."""
+        SlackPace.objects.all().delete()
         Effect.objects.update(due_at="2026-01-01T00:00:00Z")
 
     def ask(self, **more: Any) -> Promotion:
@@ -84,7 +86,17 @@ class Slack:
         return promotion
 
     def messages(self) -> list[JSON]:
-        """What is in the channel; each one is valid."""
+        """What is in the channel, without threads; each one is valid."""
+        return [each for each in self._everything() if each["thread_ts"] in (None, each["ts"])]
+
+    def replies(self, ts: str = "") -> list[JSON]:
+        """What is written in threads (in that of ``ts``), oldest first; each one is valid."""
+        threads = [
+            each for each in self._everything() if each["thread_ts"] not in (None, each["ts"])
+        ]
+        return [each for each in threads if ts in ("", each["thread_ts"])]
+
+    def _everything(self) -> list[JSON]:
         found: list[JSON] = self.get("messages")
         for each in found:
             blockkit.validate_message(each)

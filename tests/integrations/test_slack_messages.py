@@ -30,7 +30,7 @@ def test_posted_once_and_edited_in_place(slack: Slack) -> None:
     [after] = slack.messages()
     assert after["ts"] == message["ts"] and after["edits"] > 0
     assert "Approved" in after["text"] and "Waiting" in message["text"]
-    assert slack.calls("chat.postMessage") == 1
+    assert slack.calls("chat.postMessage") == 1 + len(slack.replies(message["ts"])) == 2
 
 
 def test_the_same_content_is_sent_once(slack: Slack) -> None:

@@ -405,10 +405,11 @@ def test_reminders_and_broken_glass_are_said_below_the_message(slack: Slack) -> 
     Effect.objects.filter(kind=EffectKind.DISPATCH).delete()
     slack.now()
     deliver_due(HANDLERS, seconds=20)
-    first, *replies = slack.messages()
-    reminder, loud = [each for each in replies if each.get("thread_ts") == first["ts"]]
+    [first] = slack.messages()
+    reminder, glass = slack.replies(first["ts"])
     assert "<@U0BOB>" in reminder["text"] and "<@U0CAROL>" in reminder["text"]
     assert "<@U0ALICE>" not in reminder["text"]
-    assert "broke the glass" in loud["text"] and "<!channel>" not in loud["text"]
+    assert "broke the glass" in glass["text"] and "<!channel>" not in str(glass)
+    assert not reminder["broadcast"] and not glass["broadcast"], "only the outcome is shown twice"
     assert "Glass broken" in first["text"]
     assert "*risk*: 1 missing" in str(first["blocks"]), "nobody is asked any more"

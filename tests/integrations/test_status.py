@@ -52,7 +52,7 @@ def test_services_that_cannot_be_read(world: World) -> None:
     ]
 
 
-@pytest.mark.parametrize("kind", ["announce", "notify", "alert"])
+@pytest.mark.parametrize("kind", ["announce", "alert"])
 def test_messages_that_wait(world: World, kind: str) -> None:
     alive()
     promotion = world.request()

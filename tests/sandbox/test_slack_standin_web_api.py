@@ -171,3 +171,39 @@ def test_faults(slack: Slack) -> None:
     counts = slack.get("faults")
     assert counts["waiting"] == [] and counts["fired"]["ratelimited"] == 2
     assert TOKEN not in json.dumps(slack.get("requests"))
+
+
+def test_traffic_is_refused_as_slack_does(slack: Slack) -> None:
+    """Archived channels, Slack's limit of one message a second, and Slack away altogether."""
+    ts = slack.card()
+
+    def refused(method: str, **args: Any) -> SlackApiError:
+        with pytest.raises(SlackApiError) as caught:
+            slack.web.api_call(method, json={"channel": RELEASES, "text": "x", **args})
+        return caught.value
+
+    slack.post("traffic", archived=[RELEASES])
+    assert refused("chat.postMessage").response["error"] == "is_archived"
+    assert refused("chat.update", ts=ts).response["error"] == "is_inactive"
+    slack.web.chat_postMessage(channel="C0GENERAL", text="x")
+    slack.post("traffic", archived=[], seconds=60)
+    slack.web.chat_postMessage(channel=RELEASES, text="x")
+    limited = refused("chat.postMessage").response
+    assert (limited.status_code, limited["error"]) == (429, "ratelimited")
+    assert 55 < int(limited.headers["Retry-After"]) <= 60
+    slack.web.chat_postMessage(channel="C0GENERAL", text="x")
+    slack.web.chat_update(channel=RELEASES, ts=ts, text="x")
+    slack.post("traffic", down=True)
+    assert refused("chat.update", ts=ts).response.status_code == 503
+    slack.post("reset")
+    assert slack.post("traffic") == {"seconds": 0.0, "down": False, "archived": [], "refused": 0}
+
+
+@pytest.mark.parametrize("code", ["not_in_channel", "message_not_found"])
+def test_more_faults_in_slacks_words(slack: Slack, code: str) -> None:
+    ts = slack.card()
+    slack.post("faults", fault=code)
+    with pytest.raises(SlackApiError) as caught:
+        slack.web.chat_update(channel=RELEASES, ts=ts, text="x")
+    assert caught.value.response["error"] == code
+    slack.web.chat_update(channel=RELEASES, ts=ts, text="x")
