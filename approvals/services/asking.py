@@ -11,6 +11,7 @@ from approvals.rules import Policy
 from approvals.services.history import enqueue, record
 from approvals.services.queueing import replaced_by_next
 from approvals.services.settle import settle
+from approvals.services.telling import tell_of_end
 from approvals.states import PromotionKind, PromotionStatus
 
 
