@@ -12,7 +12,7 @@ worker)
         --without-gossip --without-mingle --loglevel=INFO ;;
 beat) # one of it; a second would only make every sweep run twice
     exec celery --app=config beat --loglevel=INFO --pidfile= ;;
-slack) # only where Slack cannot reach the web service (Socket Mode, docs/slack-socket.md)
+slack) # only where Slack cannot reach the web service (Socket Mode, docs/slack-administration.md)
     exec python manage.py runslack ;;
 migrate)
     python manage.py migrate --no-input

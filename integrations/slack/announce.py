@@ -20,8 +20,9 @@ from integrations.models import SlackMessage
 from integrations.outbox import Later
 from integrations.slack.blocks import context
 from integrations.slack.client import code_of
-from integrations.slack.messages import address, render, slack_ids
+from integrations.slack.messages import address, render
 from integrations.slack.pacing import before_editing, before_posting
+from integrations.slack.parts import slack_ids
 from integrations.slack.places import Place, client_at, somewhere
 from integrations.slack.text import MOST_NAMES, inert, link
 from integrations.slack.thread import Deleted, tell, untold
@@ -132,7 +133,7 @@ def alert(effect: Effect) -> None:
         return
     model, payload = effect.target.model, effect.payload
     people = Person.objects.filter(pk__in=payload["people"], is_active=True).order_by("username")
-    ids = slack_ids(list(people))
+    ids = slack_ids(list(people), place_of(effect.target.channel)[0])
     called = [f"<@{ids[each.pk]}>" for each in people if each.pk in ids][:MOST_NAMES]
     text = "\n".join(
         [

@@ -22,6 +22,7 @@ from integrations.slack.buttons import deciding
 from integrations.slack.client import slack
 from integrations.slack.identities import SlackUser, person_of
 from integrations.slack.messages import address
+from integrations.slack.pacing import before_posting
 from integrations.slack.text import inert, link
 from integrations.slack.workspaces import is_configured
 
@@ -90,6 +91,7 @@ def _tell(effect: Effect, person_id: int) -> None:
         # An earlier attempt may have posted it before its answer was lost.
         if effect.attempts > 1 and _is_there(client, channel, mark, effect.created_at):
             return
+        before_posting(user.team_id, channel)
         client.chat_postMessage(
             channel=channel,
             text=inert(one_line(str(effect.payload["subject"]), 200)),

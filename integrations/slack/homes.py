@@ -17,8 +17,8 @@ from approvals.services import Refused
 from approvals.services.history import enqueue
 from approvals.states import EffectStatus
 from integrations.errors import Rejected
-from integrations.models import SlackHome, SlackIdentity
-from integrations.slack import home
+from integrations.models import SlackHome, SlackIdentity, SlackStanding
+from integrations.slack import home, standings
 from integrations.slack.blocks import View
 from integrations.slack.client import slack
 from integrations.slack.identities import FOREIGN, SlackUser, link_address, person_of
@@ -133,12 +133,9 @@ def _is_no_member(user: SlackUser) -> bool:
     """Whether somebody who is not linked is a guest, a bot or of another organisation, as Slack says; the event
     names the workspace where the tab was opened, not the one they belong to."""
     try:
-        with slack(team=user.team_id) as client:
-            said = client.users_info(user=user.user_id)["user"]
-    except Rejected:  # not found, or not for us to see
+        return standings.ask(user.team_id, user.user_id).standing != SlackStanding.MEMBER
+    except Rejected:  # not for us to see
         return True
-    marks = ("is_stranger", "is_restricted", "is_ultra_restricted", "is_bot", "deleted")
-    return any(said.get(mark) for mark in marks)
 
 
 def _publish_to_stranger(user: SlackUser, view: View) -> None:

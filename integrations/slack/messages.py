@@ -33,7 +33,6 @@ from integrations.slack.parts import (
     requirement_lines,
     score_blocks,
     sections,
-    slack_ids,
 )
 from integrations.slack.progress import progress_lines, rollout_bar
 from integrations.slack.text import bare, inline, link, moment, quoted
@@ -45,7 +44,6 @@ __all__ = [
     "metric_blocks",
     "render",
     "rollout_bar",
-    "slack_ids",
     "title_of",
 ]
 
@@ -97,7 +95,7 @@ def render(promotion: Promotion, now: datetime | None = None) -> dict[str, Any]:
         section(_asks(promotion)),
         *score_blocks(promotion, policy),
         *sections(blocking_lines(promotion, policy, explained)),
-        *sections(requirement_lines(explained) or [nobody(promotion, explained)]),
+        *sections(requirement_lines(promotion, explained) or [nobody(promotion, explained)]),
         *_notes(promotion, explained, now),
         *_beside_the_buttons(promotion, explained),
         {
@@ -218,7 +216,4 @@ def _footer(promotion: Promotion) -> Block:
         texts.append(f"Settled {moment(promotion.decided_at)}")
     if promotion.seal:
         texts.append(f"Seal `{promotion.short_seal}`")
-    message = getattr(promotion, "slack_message", None)
-    if message is not None and message.note:
-        texts.append(inline(message.note, 500))
     return context("  ·  ".join(texts))

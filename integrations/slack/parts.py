@@ -18,6 +18,7 @@ from approvals.states import PromotionStatus, RestrictionKind
 from integrations.models import SlackIdentity, SlackStanding
 from integrations.slack.blocks import Block, context, section
 from integrations.slack.text import SECTION, inline, moment, mrkdwn, names
+from integrations.slack.workspaces import default_team, place_of
 
 MARKS = {BETTER: "✓ better", WORSE: "✗ worse", SAME: "✓ the same"}
 GATE_MARKS = {"pass": "✓", "fail": "✗", "unknown": "?"}
@@ -25,10 +26,18 @@ MOST_METRICS = 8
 MOST_SECTIONS = 2
 
 
-def slack_ids(people: list[Person]) -> dict[int, str]:
-    """Person id → Slack user id, of those who are linked and may decide in Slack."""
-    linked = SlackIdentity.objects.filter(person__in=people, standing=SlackStanding.MEMBER)
+def slack_ids(people: list[Person], team: str) -> dict[int, str]:
+    """Person id → Slack user id, of those who may decide in Slack and are linked in this workspace: elsewhere the
+    same id is somebody else, or nobody."""
+    linked = SlackIdentity.objects.filter(
+        person__in=people, standing=SlackStanding.MEMBER, team_id=team or default_team()
+    )
     return dict(linked.values_list("person_id", "user_id"))
+
+
+def ids_where_shown(people: list[Person], promotion: Promotion) -> dict[int, str]:
+    """The same, in the workspace of the promotion's message."""
+    return slack_ids(people, place_of(promotion.target.channel)[0])
 
 
 def policy_of(promotion: Promotion) -> Policy | None:
@@ -107,9 +116,9 @@ def metric_blocks(promotion: Promotion, most: int = MOST_METRICS) -> list[Block]
     return blocks
 
 
-def requirement_lines(explained: Explanation) -> list[str]:
+def requirement_lines(promotion: Promotion, explained: Explanation) -> list[str]:
     """Who has approved and who is missing, by team, mentioning those who can still act."""
-    ids = slack_ids([able.person for row in explained.rows for able in row.could])
+    ids = ids_where_shown([able.person for row in explained.rows for able in row.could], promotion)
     lines = []
     for row in explained.rows:
         teams = inline(row.teams, 100)

@@ -17,8 +17,9 @@ from integrations.failpoints import reach
 from integrations.models import SlackMessage
 from integrations.slack.blocks import section
 from integrations.slack.client import code_of
-from integrations.slack.messages import address, slack_ids
+from integrations.slack.messages import address
 from integrations.slack.pacing import before_posting
+from integrations.slack.parts import ids_where_shown
 from integrations.slack.text import MOST_NAMES, SECTION, inert, link, moment
 
 MARKS = {"good": ":large_green_circle:", "bad": ":red_circle:", "attention": ":warning:"}
@@ -198,5 +199,5 @@ def _mentions(promotion: Promotion, events: Sequence[Event]) -> str:
     people = list(
         {each.pk: each for event in events for each in called_by(event, promotion)}.values()
     )
-    ids = slack_ids(people)
+    ids = ids_where_shown(people, promotion)
     return " ".join([f"<@{ids[each.pk]}>" for each in people if each.pk in ids][:MOST_NAMES])

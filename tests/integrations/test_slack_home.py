@@ -30,7 +30,6 @@ from integrations.models import SlackHome, SlackIdentity
 from integrations.slack import home, homes
 from integrations.slack.blocks import View
 from integrations.slack.buttons import deciding
-from integrations.slack.modals.delegating import delegate
 from tests import blockkit
 from tests.integrations.slack_events import JSON, deliver, event, heard, home_of, send
 from tests.integrations.slack_fixtures import Slack, slack, static_folder
@@ -94,7 +93,6 @@ class TestWhatIsSeen:
         for name, view in (
             ("invitation", home.invitation("https://countersign.example/link/x/")),
             ("refused", home.nothing("You may not, because your account is not active.")),
-            ("delegate", delegate()),
         ):
             blockkit.validate_view(view)
             assert_snapshot(f"home/{name}", view)
@@ -305,22 +303,22 @@ class TestActing:
     def test_hand_on_and_take_back(self, slack: Slack) -> None:
         open_home(slack, "bob")
         view = press(slack, "bob", "home_delegate")["opened_view"]
-        day = (timezone.now() + timedelta(days=2)).date().isoformat()
 
         def submit(**values: str) -> JSON:
             return slack.post("submit", user="bob", view_id=view["id"], values=values)
 
-        for values, says in (
-            ({"user": "U0FRANK", "day": day}, "not linked their Slack account"),
-            ({"user": "U0BOB", "day": day}, "You decide for yourself already"),
-            ({"user": "U0CAROL", "day": "2020-01-01"}, "ends in the future"),
+        for values, box, says in (
+            ({"person": "U0FRANK", "until": "2d"}, "person", "linked"),
+            ({"person": "U0BOB", "until": "2d"}, "person", "You decide for yourself already"),
+            ({"person": "U0CAROL", "until": "2020-01-01 10:00"}, "until", "ends in the future"),
         ):
-            assert says in submit(**values)["errors"]["colleague"]
+            assert says in submit(**values)["errors"][box]
         assert not Delegation.objects.exists()
-        assert submit(user="U0CAROL", day=day, text="On a train.").get("errors") is None
+        assert not submit(person="U0CAROL", until="2d", reason="On a train.").get("errors")
         given = Delegation.objects.get()
         assert (given.delegate.username, given.reason) == ("carol", "On a train.")
-        assert given.until.isoformat() == f"{day}T23:59:00+00:00"
+        assert given.until - given.begins_at == timedelta(days=2)
+        homes.keep_fresh()
         deliver(EffectKind.HOME)
         assert "*Carol Chen* may approve for you" in text_of(home_of(slack, "bob"))
         assert press(slack, "bob", "home_end_delegation")["status"] == 200

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -80,13 +79,14 @@ def test_on_a_phone(slack: Slack, browser: Browser, tmp_path: Path) -> None:
 
     # A colleague, chosen in the dialog.
     home.get_by_role("button", name="Hand on my approvals").click()
-    dialog = page.get_by_role("dialog", name="Hand on my approvals")
-    dialog.get_by_label("To", exact=True).select_option("U0DAVE")
-    day = (timezone.now() + timedelta(days=3)).date()
-    dialog.get_by_label("Until the end of").fill(day.isoformat())
+    dialog = page.get_by_role("dialog", name="Delegate")
+    dialog.get_by_label("Who may approve for you").select_option("U0DAVE")
+    dialog.get_by_label("Until").fill("3d")
     shoot(page, shots, "delegate")
-    dialog.get_by_role("button", name="Hand on", exact=True).click()
-    expect(dialog).to_be_hidden()
+    dialog.get_by_role("button", name="Delegate", exact=True).click()
+    expect(page.get_by_role("dialog", name="Done")).to_contain_text("Dave Diaz")
+    page.keyboard.press("Escape")
+    homes.keep_fresh()
     given = open_delegation(bob, timezone.now())
     assert given is not None and given.delegate.username == "dave"
     deliver(EffectKind.HOME)

@@ -61,14 +61,16 @@ def show(body: Body, view: View) -> None:
     with slack(timeout=PATIENCE_SECONDS, team=answering(body)) as client:
         # Slack takes views.push, three deep, from inside a dialog, and views.open from everywhere else.
         opened = client.views_push if in_dialog(body) else client.views_open
-        opened(trigger_id=body["trigger_id"], view=_with_channel(view, body))
+        opened(trigger_id=body["trigger_id"], view=with_channel(view, body))
 
 
-def _with_channel(view: View, body: Body) -> View:
+def with_channel(view: View, body: Body) -> View:
     """The dialog carries the channel along, through every dialog opened from it: Slack does not tell it then."""
     pressed_in = body.get("view") or {}
     known = json.loads(pressed_in.get("private_metadata") or "{}") if in_dialog(body) else {}
-    channel = (body.get("channel") or {}).get("id") or known.get("c")
+    # A command names it otherwise than a press.
+    pressed = (body.get("channel") or {}).get("id") or body.get("channel_id")
+    channel = pressed or known.get("c")
     if not channel:
         return view
     carried = json.loads(view.get("private_metadata") or "{}") | {"c": channel}
@@ -183,7 +185,7 @@ def brought_up_to_date(body: Body, promotion_id: int, person: Person) -> None:
     if not in_dialog(body):
         return
     try:
-        view = _with_channel(modals.details(promotion_with(promotion_id), person), body)
+        view = with_channel(modals.details(promotion_with(promotion_id), person), body)
         with slack(timeout=PATIENCE_SECONDS, team=answering(body)) as client:
             client.views_update(view_id=body["view"]["id"], view=view)
     except (Unavailable, Rejected) as error:

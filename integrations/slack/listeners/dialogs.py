@@ -7,8 +7,7 @@ from slack_sdk.webhook import WebhookClient
 
 from integrations.errors import Rejected, Unavailable
 from integrations.slack.blocks import View
-from integrations.slack.client import slack
-from integrations.slack.listeners.answers import PATIENCE_SECONDS, Body
+from integrations.slack.listeners.answers import PATIENCE_SECONDS, Body, show
 
 log = structlog.get_logger(__name__)
 
@@ -26,8 +25,7 @@ def tell_channel(answer_to: str, text: str) -> None:
 def open_dialog(body: Body, made: View) -> bool:
     """Whether Slack opened the dialog."""
     try:
-        with slack(timeout=PATIENCE_SECONDS) as client:
-            client.views_open(trigger_id=str(body["trigger_id"]), view=made)
+        show(body, made)
     except (Unavailable, Rejected) as error:
         log.warning("dialog not opened", error=str(error))
         return False

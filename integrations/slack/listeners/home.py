@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, date, datetime, time
-from typing import Any
 
 import structlog
 from django.db import transaction
@@ -15,19 +13,13 @@ from approvals.models import Person
 from approvals.services import Refused
 from approvals.states import Via
 from integrations.errors import Rejected, Unavailable
-from integrations.models import SlackIdentity
 from integrations.slack import homes
-from integrations.slack.client import slack
 from integrations.slack.identities import person_of, user_of
-from integrations.slack.listeners.answers import (
-    PATIENCE_SECONDS,
-    Body,
-    private,
-    refused,
-    submitted,
-)
+from integrations.slack.listeners.answers import Body, private, refused, show
 from integrations.slack.listeners.event_users import event_user
-from integrations.slack.modals.delegating import delegate
+from integrations.slack.modals import asking
+from integrations.slack.modals.asking import Wish
+from integrations.slack.zones import zone_of
 
 log = structlog.get_logger(__name__)
 
@@ -40,7 +32,6 @@ def register(app: App) -> None:
     app.action("home_mail")(acting(mail))
     app.action("home_end_delegation")(acting(end_delegation))
     app.action("home_delegate")(acting(ask_for_delegate))
-    app.view("home_delegate")(delegated)
 
 
 def opened(ack: Ack, body: Body) -> None:
@@ -102,41 +93,6 @@ def end_delegation(person: Person, body: Body) -> None:
 
 
 def ask_for_delegate(person: Person, body: Body) -> None:
-    """Open the dialog that asks to whom and until when."""
-    with slack(timeout=PATIENCE_SECONDS, team=user_of(body).team_id) as client:
-        client.views_open(trigger_id=body["trigger_id"], view=delegate())
-
-
-def delegated(ack: Ack, body: Body) -> None:
-    """The dialog was submitted."""
-
-    def act(person: Person, _data: dict[str, Any], values: Any) -> None:
-        services.delegate(
-            actor=person,
-            via=Via.SLACK,
-            delegate_id=_colleague(body, str(values["colleague"]["user"]["selected_user"])).pk,
-            until=_end_of(str(values["until"]["day"]["selected_date"])),
-            reason=values["reason"]["text"]["value"] or "",
-        )
-        homes.refresh(person)
-
-    submitted(ack, body, "colleague", act)
-
-
-def _colleague(body: Body, user_id: str) -> Person:
-    team = user_of(body).team_id
-    found = SlackIdentity.objects.filter(team_id=team, user_id=user_id).select_related("person")
-    identity = found.first()
-    if identity is None:
-        raise Refused(
-            "unknown_person",
-            "They have not linked their Slack account. Choose somebody who has, or use your profile page.",
-        )
-    return identity.person
-
-
-def _end_of(day: str) -> datetime:
-    try:
-        return datetime.combine(date.fromisoformat(day), time(23, 59), UTC)
-    except ValueError:
-        raise Refused("bad_time", "Choose a day.") from None
+    """Open the dialog that asks to whom and until when: the command's own."""
+    zone = zone_of(user_of(body))
+    show(body, asking.view(Wish(asking.DELEGATE), person, zone=zone))

@@ -10,6 +10,7 @@ from integrations.slack.listeners.answers import Body
 from integrations.slack.listeners.dialogs import open_dialog
 from integrations.slack.modals import asking
 from integrations.slack.modals.asking import Wish
+from integrations.slack.modals.notice import notice
 
 
 def register(app: App) -> None:
@@ -23,6 +24,6 @@ def ask_for_promotion(ack: Ack, body: Body) -> None:
     try:
         made = asking.view(Wish(asking.PROMOTE), person_of(user_of(body)))
     except Refused as refusal:
-        made = asking.refusal(refusal.sentence)
+        made = notice(refusal.sentence)
     open_dialog(body, made)
     ack()

@@ -15,11 +15,12 @@ from approvals.services import Refused
 from integrations.errors import Rejected, Unavailable
 from integrations.slack.client import slack
 from integrations.slack.identities import SlackUser, person_of, user_of
-from integrations.slack.listeners.answers import PATIENCE_SECONDS, Body
+from integrations.slack.listeners.answers import PATIENCE_SECONDS, Body, with_channel
 from integrations.slack.listeners.commands import doing, lookup, times
 from integrations.slack.listeners.dialogs import tell_channel
 from integrations.slack.modals import asking
 from integrations.slack.modals.asking import Wish
+from integrations.slack.workspaces import answering
 from integrations.slack.zones import zone_of
 
 log = structlog.get_logger(__name__)
@@ -155,9 +156,9 @@ def chosen(ack: Ack, body: Body) -> None:
         if view.get("callback_id") in asking.VERBS:
             person = person_of(user_of(body))
             made = asking.view(wish_of(view), person, answer_to=_answer_to(view))
-            with slack(timeout=PATIENCE_SECONDS) as client:
+            with slack(timeout=PATIENCE_SECONDS, team=answering(body)) as client:
                 # Without the view's hash: of two choices right after each other the second one has to show.
-                client.views_update(view_id=str(view["id"]), view=made)
+                client.views_update(view_id=str(view["id"]), view=with_channel(made, body))
     except (Refused, Unavailable, Rejected) as error:
         log.warning("dialog not updated", error=str(error))
     ack()
@@ -176,7 +177,7 @@ def submitted(ack: Ack, body: Body) -> None:
         made = asking.view(wish, person, answer_to=_answer_to(view))
         if not _boxes(made) <= _boxes(view):
             # It was sent before it showed the boxes of what was chosen last.
-            ack(response_action="update", view=made)
+            ack(response_action="update", view=with_channel(made, body))
             return
         said = act(wish, person, user)
     except Refused as refusal:

@@ -83,11 +83,6 @@ def done(sentence: str) -> View:
     return modal("done", "Done", {}, [section(sentence)])
 
 
-def refusal(sentence: str) -> View:
-    """Why it cannot be done, where nothing else could be shown to the one who asked."""
-    return modal("refusal", "Not possible", {}, [section(inert(sentence, 2900))])
-
-
 # -- model, version, target ------------------------------------------------------------------------
 
 
