@@ -44,7 +44,8 @@ def what_and_where(promotion: Promotion) -> str:
 
 def standing(promotion: Promotion) -> tuple[str, str]:
     """One word, and the words: (``Live``, ``Live``), (``Waiting``, ``Waiting for approval``) …"""
-    deployment: Deployment | None = getattr(promotion, "deployment", None)
+    decided = promotion.status == P.APPROVED
+    deployment: Deployment | None = getattr(promotion, "deployment", None) if decided else None
     word, words = STANDINGS[(promotion.status, deployment.status if deployment else None)]
     if deployment is None:
         return word, words

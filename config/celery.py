@@ -54,6 +54,7 @@ app.conf.update(
             "poll": settings.TICK_SECONDS,
             "look_after": 5.0,
             "heartbeat": 10.0,
+            "look_at_messages": 30.0,
             "tidy": 3600.0,
         }.items()
     },

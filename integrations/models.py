@@ -173,6 +173,9 @@ class SlackMessage(models.Model):
     permalink = models.URLField(max_length=500, blank=True)
     digest = models.CharField(max_length=64, blank=True, help_text="Of the content last delivered.")
     updated_at = models.DateTimeField(null=True, blank=True)
+    looked_at = models.DateTimeField(
+        null=True, blank=True, help_text="When it was last compared with what holds."
+    )
 
     def __str__(self) -> str:
         return f"message of promotion {self.promotion_id}"

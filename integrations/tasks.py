@@ -41,6 +41,14 @@ def look_after() -> None:
 
 
 @shared_task
+def look_at_messages() -> None:
+    """Bring messages up to date that time alone has made untrue."""
+    from integrations.slack.announce import out_of_date
+
+    out_of_date()
+
+
+@shared_task
 def tidy() -> None:
     """Forget what nobody can need any more."""
     tidying.forget_deliveries()

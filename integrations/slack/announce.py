@@ -7,12 +7,17 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from django.db import transaction
+from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 
 from approvals.models import Effect, Person, Promotion
+from approvals.models.outbox import EffectKind
 from approvals.seals import digest
+from approvals.services.history import enqueue
+from approvals.states import DeploymentStatus, PromotionStatus
 from approvals.wording import one_line
 from integrations.errors import Rejected
 from integrations.failpoints import reach
@@ -30,6 +35,8 @@ from integrations.slack.workspaces import default_team, is_configured, place_of
 
 EVENT_TYPE = "countersign_promotion"
 ALERT_TYPE = "countersign_alert"
+# A look renders a message, some 20 ms each; the next look goes on with the others.
+MOST_LOOKED_AT = 200
 GONE = {"message_not_found", "cant_update_message", "edit_window_closed"}
 
 
@@ -42,16 +49,7 @@ def deliver(promotion_id: int, *, attempts: int) -> None:
     # First what is to be told, then what is shown: nothing is told below a message that does not show it yet.
     told = SlackMessage.objects.filter(promotion=promotion_id).values_list("told_event", flat=True)
     events, newest = untold(promotion_id, after=told.first() or 0)
-    promotion = Promotion.objects.select_related(
-        "target__model",
-        "target__environment",
-        "target__live_version",
-        "version__model",
-        "replaces",
-        "requester",
-        "deployment__step__workflow_run",
-        "deployment__previous",
-    ).get(pk=promotion_id)
+    promotion = _promotions().get(pk=promotion_id)
     if not promotion.target.channel or not is_configured():
         return
     team, channel = place_of(promotion.target.channel)
@@ -86,6 +84,47 @@ def deliver(promotion_id: int, *, attempts: int) -> None:
     if message.told_event < newest:
         message.told_event = newest
         message.save(update_fields=["told_event"])
+
+
+def out_of_date(now: datetime | None = None) -> int:
+    """Order the messages that time alone has made untrue: a freeze began or ended, a soak is over. Returns how
+    many. What waits longest for a look comes first, so many at a time."""
+    now = now or timezone.now()
+    if not is_configured():
+        return 0
+    waits = Q(promotion__status=PromotionStatus.PENDING) | Q(
+        promotion__deployment__status=DeploymentStatus.QUEUED
+    )
+    shown = (
+        SlackMessage.objects.filter(waits)
+        .exclude(ts="")
+        .order_by(F("looked_at").asc(nulls_first=True), "pk")
+    )
+    rows = {each.promotion_id: each for each in shown[:MOST_LOOKED_AT]}
+    ordered = 0
+    for promotion in _promotions().filter(pk__in=rows):
+        message = rows[promotion.pk]
+        if digest(_with_note(render(promotion, now), message.note)) == message.digest:
+            continue
+        with transaction.atomic():
+            enqueue(EffectKind.ANNOUNCE, promotion, key=f"time:{now.timestamp():.0f}", now=now)
+        ordered += 1
+    SlackMessage.objects.filter(promotion__in=rows).update(looked_at=now)
+    return ordered
+
+
+def _promotions() -> QuerySet[Promotion]:
+    """With what the message shows of them."""
+    return Promotion.objects.select_related(
+        "target__model",
+        "target__environment",
+        "target__live_version",
+        "version__model",
+        "replaces",
+        "requester",
+        "deployment__step__workflow_run",
+        "deployment__previous",
+    )
 
 
 def _stands(message: SlackMessage, place: Place) -> bool:

@@ -51,7 +51,8 @@ class State:
 
 def state_words(promotion: Promotion) -> str:
     """Where it stands in a mark and some words, for lists; plain reading of rows that are there."""
-    deployment: Deployment | None = getattr(promotion, "deployment", None)
+    decided = promotion.status == P.APPROVED
+    deployment: Deployment | None = getattr(promotion, "deployment", None) if decided else None
     _, mark = SIGNS[(promotion.status, deployment.status if deployment else None)]
     return f"{mark} {inline(standing(promotion)[1], 200)}"
 

@@ -25,7 +25,8 @@ _FORMATS = re.compile(
     r"`"
     r"|(?<!\s)[*~]|[*~](?=\S)"  # not between two spaces
     r"|(?<!\w)_+(?=\S)|(?<!\s)_+(?!\w)"  # not within a word
-    r"|:(?=[a-z0-9_+'-]*[a-z+-][a-z0-9_+'-]*:)|(?<!\d):(?=\d+:)"  # :name:, not 12:30:45
+    # :name: and :100:, not 12:30:45 or 09:00:00+00:00
+    r"|(?:(?<!\d):|:(?!\d))(?=[a-z0-9_+'-]*[a-z+-][a-z0-9_+'-]*:)|(?<!\d):(?=\d+:)"
 )
 _FIRST_STRONG, _POP = "\u2068", "\u2069"
 _RIGHT_TO_LEFT = {"R", "AL", "AN"}

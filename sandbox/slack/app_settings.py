@@ -30,7 +30,7 @@ async def export(request: Request) -> Response:
     asked = web_api.arguments(kind, await request.body(), request.url.query)
     if fault:
         return JSONResponse({"ok": False, "error": "internal_error"}, status_code=503)
-    if token == request.app.state.token:
+    if token.startswith("xoxb-"):
         return JSONResponse({"ok": False, "error": "not_allowed_token_type"})
     if not found.config_token or token != found.config_token:
         return JSONResponse({"ok": False, "error": "token_expired"})

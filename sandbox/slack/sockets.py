@@ -139,7 +139,7 @@ async def open_connection(request: Request) -> Response:
         headers = {"Retry-After": str(fault.get("retry_after", 1))}
     elif fault:
         answer, status = {"ok": False, "error": "internal_error"}, 503
-    elif token == request.app.state.token:
+    elif token.startswith("xoxb-"):
         answer["error"] = "not_allowed_token_type"
     elif sockets.app_token and token == sockets.app_token:
         ticket = secrets.token_urlsafe(24)

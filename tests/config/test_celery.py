@@ -23,5 +23,5 @@ def test_the_clock_has_a_queue_of_its_own(task: str, queue: str) -> None:
 def test_every_worker_takes_from_both() -> None:
     assert set(app.amqp.queues) == {"ticks", "effects"}
     assert set(app.conf.beat_schedule) == {
-        *("deliver_effects", "poll", "look_after", "heartbeat", "tidy")
+        *("deliver_effects", "poll", "look_after", "heartbeat", "tidy", "look_at_messages")
     }

@@ -145,6 +145,7 @@ class TestCheck:
         said, well = check()
         assert well and "were not compared" in said
 
+    @pytest.mark.django_db
     def test_not_set_up(self, settings: Settings) -> None:
         settings.SLACK_BOT_TOKEN = ""
         assert check() == (

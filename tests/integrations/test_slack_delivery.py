@@ -20,6 +20,7 @@ from integrations.effects import HANDLERS
 from integrations.models import SlackMessage, SlackWorkspace
 from integrations.outbox import deliver_due
 from integrations.slack import announce, messages, thread
+from integrations.slack.announce import out_of_date
 from integrations.slack.places import CLOSED
 from integrations.status import notices
 from tests.integrations.mail_fixtures import alert
@@ -108,7 +109,9 @@ def test_slack_off_for_the_whole_of_a_promotion(slack: Slack, settings: Settings
 
     former, message = slack.messages()
     assert "Was live; v2 is live now" in former["text"]
-    assert message["text"] == "Promote fraud-detector v2 to production: Live"
+    assert message["text"].startswith(
+        "Promote fraud-detector v2 to production: Live in production."
+    )
     caught_up, outcome = slack.replies(message["ts"])
     said = words(caught_up)
     assert "Bob Brandt approved" in said and "(step 1, 10 %)" in said and "serves 10 %" in said
@@ -349,7 +352,7 @@ def test_a_revoked_token_is_said_at_once_and_costs_no_decision(slack: Slack) -> 
     slack.world.review(promotion, "bob")
     slack.deliver()
     row = SlackWorkspace.objects.get()
-    assert (row.team_id, row.problem) == ("T0ACME", "token_revoked") and row.problem_at
+    assert row.team_id == "T0ACME" and "token_revoked" in row.problem and row.problem_at
     said = [each for each in notices() if "Slack" in each]
     assert len(said) == 1 and "token_revoked" in said[0] and "SLACK_BOT_TOKEN" in said[0]
     slack.world.review(promotion, "carol")
@@ -463,3 +466,21 @@ class TestWords:
         lines = words(reply).splitlines()
         assert lines[0].endswith("|50 more before that, on the promotion's page>")
         assert len(lines) == 31 and len(words(reply)) < 13_000
+
+
+def test_time_alone_brings_a_message_up_to_date(slack: Slack) -> None:
+    promotion = slack.ask()
+    now, world = timezone.now(), slack.world
+    assert out_of_date(now + timedelta(minutes=5)) == 0, "nothing in it is relative to now"
+    services.freeze(
+        actor=world.person("carol"),
+        via=Via.BROWSER,
+        environment_id=promotion.target.environment_id,
+        reason="The quarter ends.",
+        begins_at=now + timedelta(hours=1),
+    )
+    slack.deliver()
+    assert out_of_date(now) == 0
+    assert out_of_date(now + timedelta(hours=2)) == 1
+    effect = Effect.objects.get(status=EffectStatus.WAITING, kind=EffectKind.ANNOUNCE)
+    assert effect.promotion_id == promotion.pk and effect.dedupe_key.split(":")[-2] == "time"

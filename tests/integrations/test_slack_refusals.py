@@ -101,7 +101,7 @@ def machine_account(slack: Slack, promotion: Promotion) -> Unwelcome:
         person=slack.world.person("ci"),
         linked_at=timezone.now(),
     )
-    why = "You may not, because this is a machine account and only people decide."
+    why = "You may not, because this is a machine account."
     return Unwelcome("frank", re.escape(why))
 
 

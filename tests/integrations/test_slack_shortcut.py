@@ -175,7 +175,7 @@ def test_strangers_are_told_in_a_dialog_and_see_no_names(
 ) -> None:
     slack.world.version(2)
     view = opened(slack, user)
-    assert view["callback_id"] == "refusal" and words in json.dumps(view)
+    assert view["callback_id"] == "notice" and words in json.dumps(view)
     body = {
         "type": "block_suggestion",
         "user": {"id": f"U0{user.upper()}", "team_id": "T0OTHER" if user == "eve" else "T0ACME"},

@@ -528,7 +528,7 @@ class TestRemoving:
         ({"SLACK_CLIENT_SECRET": "1"}, "SLACK_CLIENT_ID not set"),
         (
             {"SLACK_CLIENT_ID": "1", "SLACK_CLIENT_SECRET": "1", "SLACK_SIGNING_SECRET": ""},
-            "SLACK_SIGNING_SECRET not set",
+            "Neither SLACK_SIGNING_SECRET nor SLACK_APP_TOKEN is set",
         ),
         ({"SLACK_CLIENT_ID": "1", "SLACK_CLIENT_SECRET": "1", "SLACK_BOT_TOKEN": ""}, ""),
         ({}, "SLACK_BOT_TOKEN and SLACK_TEAM_ID not set"),
