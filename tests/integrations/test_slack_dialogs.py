@@ -344,7 +344,8 @@ def test_nothing_long_hides_what_comes_after_it(world: World) -> None:
     view = modals.approve(promotion, promotion.seal, terms)
     boxes = [b["element"] for b in view["blocks"] if b["type"] == "input"]
     assert [len(each["options"]) for each in boxes[:-1]] == [10] * 6
-    assert "*60.* 59:" in json.dumps(view), "each item that is long stands there whole"
+    text = json.dumps(view, ensure_ascii=False)
+    assert "*60.* \u206859:" in text, "each item that is long stands there whole"
 
 
 def test_a_checklist_stands_there_once(world: World) -> None:
