@@ -34,6 +34,7 @@ from tests.snapshots import assert_snapshot
 from tests.world import World
 
 __all__ = ["slack", "static_folder"]
+SLACK_TRANSPORTS = ("http", "socket")
 JSON = dict[str, Any]
 
 

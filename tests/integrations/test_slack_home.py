@@ -37,6 +37,7 @@ from tests.snapshots import assert_snapshot
 from tests.world import World
 
 __all__ = ["slack", "static_folder"]
+SLACK_TRANSPORTS = ("http", "socket")
 HOSTILE = "<!channel> <@U0MALLORY> *x* <http://evil.example|Approve> & \u202eطلب"
 
 

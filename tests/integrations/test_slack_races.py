@@ -19,6 +19,7 @@ from tests.approvals.test_races import race
 from tests.integrations.slack_fixtures import JSON, Slack, slack, snapshot, static_folder
 
 __all__ = ["slack", "static_folder"]
+SLACK_TRANSPORTS = ("http", "socket")
 
 
 def payload(slack: Slack, user: str, action: str = "approve") -> JSON:

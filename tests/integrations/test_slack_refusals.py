@@ -22,6 +22,7 @@ from tests.integrations.slack_fixtures import Slack, slack, snapshot, static_fol
 from tests.world import SLACK_TEAM
 
 __all__ = ["slack", "static_folder"]
+SLACK_TRANSPORTS = ("http", "socket")
 
 DAY = r"\d{1,2} [A-Z][a-z]{2} \d{4}, \d\d:\d\d UTC"
 

@@ -22,6 +22,7 @@ from tests.integrations.slack_fixtures import CHANNEL, JSON, Slack, slack, snaps
 from tests.integrations.test_slack_presses import silent_server
 
 __all__ = ["slack", "static_folder"]
+SLACK_TRANSPORTS = ("http", "socket")
 D = DeploymentStatus
 
 

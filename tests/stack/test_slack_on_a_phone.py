@@ -53,7 +53,7 @@ def test_from_the_request_to_live_and_back(desk: Desk, product: Product) -> None
     hers = message(carol, what)
     expect(hers).to_contain_text("Bob Brandt")
     hers.get_by_role("button", name="Approve").click()
-    expect(hers).to_contain_text("Live", timeout=DEPLOYMENT_MS)
+    expect(hers).to_contain_text("Live in production", timeout=DEPLOYMENT_MS)
     assert live(product) == "3"
     fits(carol)
     desk.shot(carol, "slack-2-live")
@@ -73,7 +73,7 @@ def test_from_the_request_to_live_and_back(desk: Desk, product: Product) -> None
     dialog.get_by_role("button", name="Ask for it").click()
     back = message(bob, f"{MODEL} v3 → v1")
     back.get_by_role("button", name="Approve").click()
-    expect(back).to_contain_text("Live", timeout=DEPLOYMENT_MS)
+    expect(back).to_contain_text("Live in production", timeout=DEPLOYMENT_MS)
     assert live(product) == "1"
     expect(hers).to_contain_text("Was live")
     fits(bob)
