@@ -63,7 +63,8 @@ def _counted(execute: Callable[..., Any], *statement: Any) -> Any:
 
 @receiver(connection_created)
 def _count(connection: BaseDatabaseWrapper, **_: Any) -> None:
-    connection.execute_wrappers.append(_counted)
+    if _counted not in connection.execute_wrappers:  # it is told of every reconnection
+        connection.execute_wrappers.append(_counted)
 
 
 @csrf_exempt
