@@ -7,7 +7,7 @@ where is a bipartite matching, so the order of votes never matters and one more 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from approvals.states import Verdict
@@ -104,6 +104,14 @@ class Case:
     blockers: tuple[str, ...] = ()
     barred_trainer: str = ""
     automatic: bool = False
+
+    def with_vote(self, vote: Vote) -> Case:
+        """The same case, in which one more has voted."""
+        return replace(self, votes=(*self.votes, vote))
+
+    def blocked_by(self, sentences: Sequence[str]) -> Case:
+        """The same case, with this in its way too."""
+        return replace(self, blockers=(*self.blockers, *sentences))
 
 
 @dataclass(frozen=True)

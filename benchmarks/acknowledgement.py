@@ -1,13 +1,16 @@
 """How quickly a press in Slack is acknowledged: ``.venv/bin/python -m benchmarks.acknowledgement``.
 
-Fifty people of a team press Approve on one promotion at the same moment, each with a signed request over a
-connection of its own, at the product served by gunicorn as ``make run`` serves it (one process, eight threads).
-Slack shows the person an error after three seconds. Beside it, alternating and on the same server: a bolt listener
-that verifies the signature and acknowledges. First with a young history, then with a million events.
+Fifty people of a team press Approve at the same moment, each with a signed request over a connection of its
+own, at the product served by gunicorn as ``make run`` serves it (one process, eight threads; a container's are
+``--workers=2 --threads=4``). Slack shows the person an error after three seconds. They press on one promotion,
+where each waits for the lock of those before; on a promotion each; and one after the other. Beside it, alternating
+and on the same server: a bolt listener that verifies the signature and acknowledges. First with a young history,
+then with a million events. The CPU time and the statements of a press hardly depend on what else the machine does.
 """
 
 from __future__ import annotations
 
+import argparse
 import http.client
 import json
 import os
@@ -18,11 +21,13 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
+from urllib.request import urlopen
 
 from benchmarks.servers import database, percentiles
 
@@ -37,7 +42,7 @@ PRODUCT, EMPTY = "/integrations/slack/events", "/benchmark/empty"
 
 
 @contextmanager
-def server() -> Iterator[int]:
+def server(workers: int, threads: int) -> Iterator[int]:
     """gunicorn on this benchmark's database; yields its port."""
     from django.db import connection
 
@@ -48,7 +53,8 @@ def server() -> Iterator[int]:
     process = subprocess.Popen(
         [
             *(sys.executable, "-m", "gunicorn", "benchmarks.web", f"--bind=127.0.0.1:{port}"),
-            *("--workers=1", "--threads=8", "--no-control-socket", "--log-level=warning"),
+            *(f"--workers={workers}", f"--threads={threads}"),
+            *("--no-control-socket", "--log-level=warning"),
         ],
         cwd=ROOT,
         env={**os.environ, "DATABASE_URL": url},
@@ -68,23 +74,35 @@ def server() -> Iterator[int]:
         process.wait(timeout=30)
 
 
-def people() -> list[str]:
-    """Members of the team that decides, linked to Slack; the Slack ids of fifty. The others are still missing."""
+def people() -> None:
+    """Members of the team that decides, linked to Slack; more than will press, the others are still missing."""
     from django.utils import timezone
 
     from approvals.models import Person, Team
     from integrations.models import SlackIdentity
 
     team = Team.objects.get(slug=TEAM)
-    found = []
     for number in range(PEOPLE + MORE):
         person = Person.objects.create(username=f"person{number}", is_active=True)
         team.members.add(person)
-        found.append(f"U0PERSON{number}")
         SlackIdentity.objects.create(
-            team_id="T0ACME", user_id=found[-1], person=person, linked_at=timezone.now()
+            team_id="T0ACME", user_id=_user(number), person=person, linked_at=timezone.now()
         )
-    return found[:PEOPLE]
+
+
+def _user(number: int) -> str:
+    return f"U0PERSON{number}"
+
+
+def models(target: Any) -> None:
+    """As many more models as there are people, each with a target and a policy like this one's."""
+    model = target.model
+    for number in range(PEOPLE):
+        model.pk, model.name = None, f"model-{number}"
+        model.registry_name = model.name
+        model.save(force_insert=True)
+        target.pk, target.model = None, model
+        target.save(force_insert=True)
 
 
 def fill(promotion: Any) -> None:
@@ -175,26 +193,107 @@ def presses(port: int, address: str, bodies: list[bytes]) -> list[float]:
     return taken
 
 
-def measure(port: int, world: Any, users: list[str], first: int) -> tuple[list[float], list[float]]:
-    """Acknowledgements of the product and of the empty listener, alternating."""
+@dataclass
+class Measured:
+    """What one way of pressing took: milliseconds of each acknowledgement, of ours and of an empty listener; and
+    what the server spent on a press of ours, where it is one process that can tell."""
+
+    name: str
+    ours: list[float] = field(default_factory=list)
+    empty: list[float] = field(default_factory=list)
+    cpu: list[float] = field(default_factory=list)
+    statements: list[float] = field(default_factory=list)
+
+    def show(self) -> None:
+        """Two lines."""
+        print(f"{self.name}: {percentiles(self.ours)}")
+        ratio = statistics.median(self.ours) / statistics.median(self.empty)
+        cost = ""
+        if self.cpu:
+            cost = (
+                f"; a press costs {statistics.median(self.cpu):.1f} ms CPU and "
+                f"{statistics.median(self.statements):.1f} statements"
+            )
+        print(
+            f"  an empty listener: {percentiles(self.empty)}; ratio of the medians {ratio:.1f}{cost}"
+        )
+
+
+def spent(port: int) -> tuple[float, float]:
+    """Milliseconds of CPU and statements of the server so far."""
+    with urlopen(f"http://127.0.0.1:{port}/benchmark/spent", timeout=30) as answer:
+        said = json.load(answer)
+    return said["cpu"] * 1000, said["statements"]
+
+
+def measure(
+    port: int,
+    name: str,
+    pressed: Callable[[int], list[tuple[str, Any]]],
+    *,
+    at_once: bool,
+    one: bool,
+) -> Measured:
+    """Rounds of presses of ``pressed``, alternating with the empty listener. ``one``: it is one process."""
     from approvals.models import Review
 
-    ours: list[float] = []
-    empty: list[float] = []
-    for number in range(first, first + ROUNDS + 1):
-        promotion = world.request(world.version(number))
-        bodies = [body(user, promotion) for user in users]
-        least = presses(port, EMPTY, bodies)
-        taken = presses(port, PRODUCT, bodies)
-        assert Review.objects.filter(promotion=promotion).count() == PEOPLE, "a vote was lost"
-        if number > first:  # the first round is to warm up
-            empty += least
-            ours += taken
-    return ours, empty
+    found = Measured(name)
+    for number in range(ROUNDS + 1):
+        pairs = pressed(number)
+        bodies = [body(user, promotion) for user, promotion in pairs]
+        groups = [bodies] if at_once else [[each] for each in bodies]
+        least = [each for group in groups for each in presses(port, EMPTY, group)]
+        before = spent(port)
+        taken = [each for group in groups for each in presses(port, PRODUCT, group)]
+        after = spent(port)
+        promotions = {promotion.pk for _, promotion in pairs}
+        assert Review.objects.filter(promotion__in=promotions).count() == PEOPLE, "a vote was lost"
+        if number:  # the first round is to warm up
+            found.empty += least
+            found.ours += taken
+            if one:
+                found.cpu.append((after[0] - before[0]) / PEOPLE)
+                found.statements.append((after[1] - before[1]) / PEOPLE)
+    return found
+
+
+def every_way(port: int, first: int, history: str, *, one: bool) -> list[Measured]:
+    """At once on one promotion, at once on one each, and one after the other; with versions from ``first`` on."""
+    from approvals.models import RegisteredModel
+    from tests.world import World
+
+    world = World.__new__(World)  # of the rows that are there
+    users = [_user(number) for number in range(PEOPLE)]
+    names = RegisteredModel.objects.filter(name__startswith="model-").values_list("name", flat=True)
+
+    def same(number: int) -> list[tuple[str, Any]]:
+        promotion = world.request(world.version(first + number))
+        return [(user, promotion) for user in users]
+
+    def different(number: int) -> list[tuple[str, Any]]:
+        made = [world.request(world.version(first + number, name)) for name in names]
+        return list(zip(users, made, strict=True))
+
+    def alone(number: int) -> list[tuple[str, Any]]:
+        return same(number + ROUNDS + 1)
+
+    ways = (
+        (f"{history}, all on one promotion", same, True),
+        (f"{history}, on one each", different, True),
+        (f"{history}, one after the other", alone, False),
+    )
+    return [
+        measure(port, name, pressed, at_once=at_once, one=one) for name, pressed, at_once in ways
+    ]
 
 
 def main() -> None:
     """Both histories, on a database of their own."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=8)
+    chosen = parser.parse_args()
+    one = chosen.workers == 1
     with database():
         from approvals.policies import Requirement
         from tests.world import World
@@ -202,20 +301,21 @@ def main() -> None:
         world = World()
         # More than will press, so that nobody comes too late.
         world.rules(promote=(Requirement((TEAM,), PEOPLE + MORE),))
-        users = people()
-        with server() as port:
-            young = measure(port, world, users, 1)
+        people()
+        models(world.target())
+        with server(chosen.workers, chosen.threads) as port:
+            young = every_way(port, 1, "a young history", one=one)
             began = time.perf_counter()
             fill(world.request(world.version(90)))
             print(
                 f"{EVENTS} events of {PROMOTIONS} promotions in {time.perf_counter() - began:.0f} s"
             )
-            old = measure(port, world, users, 100)
-    for name, (ours, empty) in {"a young history": young, "a million events": old}.items():
-        print(f"{name}: {percentiles(ours)}; an empty listener: {percentiles(empty)}")
-        print(f"  ratio of the medians {statistics.median(ours) / statistics.median(empty):.1f}")
-    ratio = statistics.median(old[0]) / statistics.median(young[0])
+            old = every_way(port, 100, "a million events", one=one)
+    for each in (*young, *old):
+        each.show()
+    ratio = statistics.median(old[0].ours) / statistics.median(young[0].ours)
     print(f"a million events beside a young history: ratio of the medians {ratio:.2f}")
+    print(f"load of the machine at the end: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
 
 
 if __name__ == "__main__":

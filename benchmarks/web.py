@@ -1,8 +1,11 @@
-"""The product's web process with one more address: a bolt listener that does nothing but acknowledge."""
+"""The product's web process with two more addresses: a bolt listener that does nothing but acknowledge, and what
+this process has spent."""
 
 from __future__ import annotations
 
 import os
+import time
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -11,7 +14,10 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 from django.conf import settings
 from django.contrib.auth.decorators import login_not_required
 from django.core.wsgi import get_wsgi_application
-from django.http import HttpRequest, HttpResponse
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.signals import connection_created
+from django.dispatch import receiver
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import include, path
 from django.views.decorators.csrf import csrf_exempt
 from slack_bolt import Ack, App
@@ -20,6 +26,7 @@ from slack_bolt.authorization import AuthorizeResult
 
 settings.ROOT_URLCONF = __name__
 application = get_wsgi_application()
+_statements = 0
 
 
 @cache
@@ -48,4 +55,30 @@ def empty(request: HttpRequest) -> HttpResponse:
     return SlackRequestHandler(_app()).handle(request)
 
 
-urlpatterns = [path("benchmark/empty", empty), path("", include("config.urls"))]
+def _counted(execute: Callable[..., Any], *statement: Any) -> Any:
+    global _statements
+    _statements += 1
+    return execute(*statement)
+
+
+@receiver(connection_created)
+def _count(connection: BaseDatabaseWrapper, **_: Any) -> None:
+    if _counted not in connection.execute_wrappers:  # it is told of every reconnection
+        connection.execute_wrappers.append(_counted)
+
+
+@csrf_exempt
+@login_not_required
+def spent(request: HttpRequest) -> JsonResponse:
+    """Seconds of CPU and statements, of this process so far."""
+    return JsonResponse({"cpu": time.process_time(), "statements": _statements})
+
+
+urlpatterns = [
+    path("benchmark/empty", empty),
+    path("benchmark/spent", spent),
+    path("", include("config.urls")),
+]
+_app()
+# As the product starts: checked, and with everything imported.
+import config.wsgi  # noqa: E402, F401

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Prefetch, prefetch_related_objects
+from django.db.models import Prefetch, QuerySet, prefetch_related_objects
 
 from approvals.models import (
     Delegation,
@@ -30,29 +30,71 @@ NOT_A_POLICY = (KeyError, TypeError, ValueError)
 def voter(person: Person, on_behalf_of: Person | None = None) -> Voter:
     """The person as the policy sees them; acting for a colleague, with that colleague's teams."""
     both = [person] if on_behalf_of is None else [person, on_behalf_of]
-    names = {name.lower() for each in both for name in (each.username, each.email) if name}
+    own, *lent = (
+        Voter(
+            id=each.pk,
+            teams=frozenset(team.slug for team in each.teams.all()),
+            is_active=each.is_active,
+            is_machine=each.is_machine,
+            names=frozenset(name.lower() for name in (each.username, each.email) if name),
+        )
+        for each in both
+    )
+    return _for(own, lent[0] if lent else None)
+
+
+# A person, and on whose behalf they act, by their ids.
+Acting = tuple[int, int | None]
+
+
+def voters(acting: Iterable[Acting]) -> list[Voter]:
+    """The same for many, by ids and in their order, from the rows as they are at this moment: one statement."""
+    pairs = list(acting)
+    ids = {each for pair in pairs for each in pair if each is not None}
+    people: dict[int, Voter] = {}
+    rows = Person.objects.filter(pk__in=ids).values_list(
+        "pk", "username", "email", "is_active", "is_machine", "teams__slug"
+    )
+    for pk, username, email, is_active, is_machine, team in rows if ids else ():
+        known = people.get(pk)
+        people[pk] = Voter(
+            id=pk,
+            teams=(known.teams if known else frozenset()) | ({team} if team else set()),
+            is_active=is_active,
+            is_machine=is_machine,
+            names=frozenset(name.lower() for name in (username, email) if name),
+        )
+    return [_for(people[one], people[other] if other else None) for one, other in pairs]
+
+
+def _for(one: Voter, other: Voter | None) -> Voter:
+    if other is None:
+        return one
     return Voter(
-        id=person.pk,
-        teams=frozenset(team.slug for team in both[-1].teams.all()),
-        is_active=all(each.is_active for each in both),
-        is_machine=any(each.is_machine for each in both),
-        names=frozenset(names),
-        for_id=on_behalf_of.pk if on_behalf_of else None,
+        id=one.id,
+        teams=other.teams,
+        is_active=one.is_active and other.is_active,
+        is_machine=one.is_machine or other.is_machine,
+        names=one.names | other.names,
+        for_id=other.id,
     )
 
 
 def delegations_at(now: datetime, **about: Any) -> list[Delegation]:
     """The delegations in force at ``now`` that match ``about``."""
-    found = Delegation.objects.filter(
-        ended_at=None, begins_at__lte=now, until__gt=now, **about
-    ).select_related("person", "delegate")
+    found = _in_force(now).filter(**about).select_related("person", "delegate")
     return list(found.prefetch_related("person__teams", "delegate__teams"))
 
 
+def _in_force(now: datetime) -> QuerySet[Delegation]:
+    return Delegation.objects.filter(ended_at=None, begins_at__lte=now, until__gt=now)
+
+
 def voters_of(person: Person, now: datetime) -> list[Voter]:
-    """As whom this person may decide: as themselves, and for each colleague who delegated to them."""
-    lent = delegations_at(now, delegate=person)
-    return [voter(person), *(voter(person, each.person) for each in lent)]
+    """As whom this person may decide: as themselves, and for each colleague who delegated to them. From the rows
+    as they are at this moment: ``person`` may have been read before a wait for a lock."""
+    lent = _in_force(now).filter(delegate=person).values_list("person_id", flat=True)
+    return voters([(person.pk, None), *((person.pk, each) for each in lent)])
 
 
 def barred_trainer(policy: Policy, version: ModelVersion, *, rollback: bool) -> str:
@@ -102,11 +144,11 @@ def terms_of(promotion: Promotion, policy: Policy) -> Terms:
     return Terms(rows, automatic=policy.automatic and not rows and not by_people)
 
 
-def case_of(promotion: Promotion, blocked_by: Sequence[str] = ()) -> Case:
+def case_of(promotion: Promotion) -> Case:
     """The case of a promotion, with its counting reviews. An unreadable policy blocks it.
 
-    ``blocked_by`` are the sentences of the gates that do not pass; :func:`approvals.services.judging.judge`
-    fills them in, and nothing is granted without it.
+    The gates that do not pass are not among its blockers: :func:`approvals.services.judging.judge` fills them in,
+    and nothing is granted without it.
     """
     blockers = [promotion.problem] if promotion.problem else []
     trainer, requester_may_approve = "", False
@@ -118,39 +160,45 @@ def case_of(promotion: Promotion, blocked_by: Sequence[str] = ()) -> Case:
     except NOT_A_POLICY:
         terms = Terms(())
         blockers.append(UNREADABLE)
-    reviews = promotion.reviews.all()
-    if not is_prefetched(promotion, "reviews"):
-        reviews = reviews.select_related("person", "on_behalf_of")
-        reviews = reviews.prefetch_related(*with_reviewers())
     return Case(
         requirements=terms.requirements,
         requester_id=promotion.requester_id,
         seal=promotion.seal,
-        votes=tuple(
-            Vote(voter(each.person, each.on_behalf_of), each.verdict, each.seal)
-            for each in reviews
-            if each.voided_at is None
-        ),
+        votes=_votes(promotion),
         requester_may_approve=requester_may_approve,
-        blockers=(*blockers, *blocked_by),
+        blockers=tuple(blockers),
         barred_trainer=trainer,
         automatic=terms.automatic,
     )
 
 
-def with_reviewers() -> list[str]:
-    """What a list of reviews needs beside itself."""
-    return ["person__teams", "on_behalf_of__teams"]
+def _votes(promotion: Promotion) -> tuple[Vote, ...]:
+    """The counting reviews: those fetched together with the promotion, else read now, without the rows' models,
+    because a verb does so while others wait for its lock."""
+    if is_prefetched(promotion, "reviews"):
+        return tuple(
+            Vote(voter(each.person, each.on_behalf_of), each.verdict, each.seal)
+            for each in promotion.reviews.all()
+            if each.voided_at is None
+        )
+    rows = list(
+        promotion.reviews.filter(voided_at=None).values_list(
+            "person_id", "on_behalf_of_id", "verdict", "seal"
+        )
+    )
+    who = voters((person_id, for_id) for person_id, for_id, _, _ in rows)
+    return tuple(Vote(each, row[2], row[3]) for each, row in zip(who, rows, strict=True))
 
 
 def counting_reviews() -> Prefetch[str, Any, Any]:
     """A promotion's reviews with everything that a case reads of them."""
     rows = Review.objects.select_related("person", "on_behalf_of")
-    return Prefetch("reviews", rows.prefetch_related(*with_reviewers()))
+    return Prefetch("reviews", rows.prefetch_related("person__teams", "on_behalf_of__teams"))
 
 
 def with_reviews(promotion: Promotion) -> Promotion:
-    """A copy with its reviews, read once for everything: the caller's must go on reading them afresh."""
+    """A copy with its reviews, read once for everything that a page shows: the caller's goes on reading them
+    afresh."""
     promotion = copy(promotion)
     prefetch_related_objects([promotion], counting_reviews())
     return promotion
@@ -179,19 +227,20 @@ class Decider:
 def decider(case: Case, person: Person, now: datetime, *, lent: bool = True) -> Decider:
     """As themselves where that helps, else for a colleague who delegated to them where that does (unless not
     ``lent``: what is delegated is reviews, nothing else)."""
-    options = voters_of(person, now) if lent else [voter(person)]
+    options = voters_of(person, now) if lent else voters([(person.pk, None)])
     counting = [each for each in options if whose_vote_counts(case, each) is None]
     if not counting:
         code = whose_vote_counts(case, options[0]) or ""
         return Decider(options[0], code, _why_not(code, case))
     used = {vote.voter.authority for vote in case.votes}
     unused = [each for each in counting if each.authority not in used] or counting
+    if len(unused) == 1:
+        return Decider(unused[0])
     missing = _missing(case)
     helping = (
         each
         for each in unused
-        if _missing(replace(case, votes=(*case.votes, Vote(each, Verdict.APPROVE, case.seal))))
-        < missing
+        if _missing(case.with_vote(Vote(each, Verdict.APPROVE, case.seal))) < missing
     )
     return Decider(next(helping, unused[0]))
 

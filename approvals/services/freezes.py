@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from approvals.calendar import Span, Window, closed_until, in_zone, next_open, next_span
@@ -28,11 +29,10 @@ def windows_of(target: Target) -> list[Window]:
 
 def spans_of(environment: Environment, since: datetime) -> list[Span]:
     """The freezes placed by people that are not over at ``since``."""
-    found = environment.freezes.filter(lifted_at=None).select_related("placed_by")
+    open_then = Q(ends_at=None) | Q(ends_at__gt=since)
+    found = environment.freezes.filter(open_then, lifted_at=None).prefetch_related("placed_by")
     return [
-        Span(f"{each.placed_by}: {each.reason}", each.begins_at, each.ends_at)
-        for each in found
-        if each.ends_at is None or each.ends_at > since
+        Span(f"{each.placed_by}: {each.reason}", each.begins_at, each.ends_at) for each in found
     ]
 
 

@@ -17,6 +17,7 @@ from approvals.states import PromotionStatus
 
 # One number for "somebody is appending to the history"; any constant would do.
 _CHAIN_LOCK = 0x436F756E
+_NEWEST = f"SELECT hash FROM {Event._meta.db_table} ORDER BY id DESC LIMIT 1"  # noqa: S608
 
 LANES = {
     EffectKind.GATHER_FACTS: "facts:{promotion}",
@@ -72,9 +73,7 @@ def record(
     """
     if not connection.in_atomic_block:
         raise RuntimeError("An event belongs to the transaction of the change it tells of.")
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_CHAIN_LOCK])
-    last = Event.objects.order_by("-id").values_list("hash", flat=True).first()
+    last = _last_hash()
     if place := origin():
         data["origin"] = place
     event = Event(
@@ -85,13 +84,23 @@ def record(
         promotion=promotion,
         target=promotion.target if promotion else target,
         data=data,
-        previous_hash=last or "",
+        previous_hash=last,
     )
     event.hash = event_hash(event)
     event.save(force_insert=True)
     if promotion is not None:
         enqueue(EffectKind.ANNOUNCE, promotion, key=str(event.pk), now=event.at)
     return event
+
+
+def _last_hash() -> str:
+    """The hash of the newest event, once nobody else appends; empty before the first."""
+    with connection.cursor() as cursor:
+        # Two statements in one round trip: one alone would look before it has waited.
+        cursor.execute(f"SELECT pg_advisory_xact_lock({_CHAIN_LOCK}); {_NEWEST}")
+        cursor.nextset()
+        row = cursor.fetchone()
+    return row[0] if row else ""
 
 
 def enqueue(

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from approvals.models import Deployment, ModelVersion, Person, Promotion, Restriction, Target
@@ -88,12 +89,14 @@ def release(
 
 def restrictions_of(promotion: Promotion) -> list[Restriction]:
     """The open restrictions that cover a promotion: its target's lock and hold, its version's quarantine."""
-    covering = Restriction.objects.filter(lifted_at=None).select_related(
-        "placed_by", "target__model", "target__environment", "version__model"
+    covering = Restriction.objects.filter(
+        Q(target_id=promotion.target_id) | Q(version_id=promotion.version_id), lifted_at=None
     )
+    # Nearly always there is none: then no join was prepared, and none of these is a statement.
     return list(
-        covering.filter(target_id=promotion.target_id)
-        | covering.filter(version_id=promotion.version_id)
+        covering.prefetch_related(
+            "placed_by", "target__model", "target__environment", "version__model"
+        )
     )
 
 

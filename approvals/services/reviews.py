@@ -10,10 +10,9 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
-from approvals.gates import Outcome
 from approvals.models import Person, Promotion, Review
-from approvals.policies import Case, Voter
-from approvals.services.cases import case_of, decider, with_reviews
+from approvals.policies import Case, Vote, Voter, decide
+from approvals.services.cases import case_of, decider
 from approvals.services.history import record
 from approvals.services.judging import Judgement, judge
 from approvals.services.locks import lock_promotion
@@ -49,22 +48,22 @@ def review(
     comment = clean_reason(comment)
     if verdict not in Verdict.values:
         raise Refused("unknown_verdict", "A review approves or rejects.")
-    seen = with_reviews(promotion)
-    voter = refuse_reviewer(seen, actor, verdict, now)
+    refuse_not_open(promotion, now)
+    # Under the lock, with the rows as they are now, and once: what follows from them is pure.
+    case = case_of(promotion)
+    vote = Vote(_refuse_in_case(promotion, case, actor, verdict, now), verdict, seal)
     if verdict == Verdict.REJECT and not comment:
         raise Refused("reason_missing", "Say why you reject it: the one who asked has to know.")
     refuse_unseen(promotion, seal)
-    outcomes: list[Outcome] = []
-    if verdict == Verdict.APPROVE:
-        # Under the lock, with the rows as they are now; a rejection needs none of it.
-        judgement = judge(seen, now)
+    judgement = None
+    if verdict == Verdict.APPROVE:  # a rejection settles it whatever the gates say
+        judgement = judge(promotion, now, case).with_vote(vote)
         _refuse_blocked(judgement, comment, ticked)
-        outcomes = judgement.outcomes
 
     Review.objects.create(
         promotion=promotion,
         person=actor,
-        on_behalf_of_id=voter.for_id,
+        on_behalf_of_id=vote.voter.for_id,
         verdict=verdict,
         seal=seal,
         via=via,
@@ -73,8 +72,8 @@ def review(
         created_at=now,
     )
     more: dict[str, Any] = {}
-    if voter.for_id is not None:
-        more["on_behalf_of"] = str(Person.objects.get(pk=voter.for_id))
+    if vote.voter.for_id is not None:
+        more["on_behalf_of"] = str(Person.objects.get(pk=vote.voter.for_id))
     if ticked and verdict == Verdict.APPROVE:
         more["ticked"] = list(ticked)
     record(
@@ -88,14 +87,14 @@ def review(
         comment=comment,
         **more,
     )
-    judgement = judge(promotion, now, outcomes)
-    if judgement.decision.verdict == "rejected":
+    decision = judgement.decision if judgement else decide(case.with_vote(vote))
+    if decision.verdict == "rejected":
         settle(promotion, PromotionStatus.REJECTED, now=now, reason=comment)
         record(
             "promotion.rejected", via=via, actor=actor, promotion=promotion, now=now, reason=comment
         )
         tell_of_end(promotion, f"{actor} rejected it", because=comment, now=now, but_not=actor)
-    elif judgement.decision.verdict == "approved":
+    elif judgement and decision.verdict == "approved":
         grant(promotion, judgement=judgement, via=via, actor=actor, now=now)
     return promotion
 
@@ -104,7 +103,12 @@ def refuse_reviewer(promotion: Promotion, actor: Person, verdict: str, now: date
     """As whom this person decides here. Raises Refused as :func:`review` does, with whatever is about the moment
     and the person: doors that ask for a reason first say it before they ask."""
     refuse_not_open(promotion, now)
-    case = case_of(promotion)
+    return _refuse_in_case(promotion, case_of(promotion), actor, verdict, now)
+
+
+def _refuse_in_case(
+    promotion: Promotion, case: Case, actor: Person, verdict: str, now: datetime
+) -> Voter:
     voter = decider(case, actor, now).or_refuse()
     _refuse_second(promotion, case, voter, verdict)
     return voter
@@ -132,27 +136,30 @@ def refuse_unseen(promotion: Promotion, seal: str) -> None:
 
 def _refuse_second(promotion: Promotion, case: Case, voter: Voter, verdict: str) -> None:
     """Nobody decides twice; an approval that a colleague gave for somebody is that person's one."""
-    counting = [each for each in promotion.reviews.all() if each.voided_at is None]
-    earlier = next((each for each in counting if each.person_id == voter.id), None)
-    if earlier is not None:
+    if any(each.voter.id == voter.id for each in case.votes):
+        earlier = _given_by(promotion, voter.id)
         raise Refused(
             "already_reviewed",
             f"You have decided already ({earlier.verdict}, {day_and_time(earlier.created_at)}); "
             "one person counts once.",
         )
-    same = [
-        each for each in counting if (each.on_behalf_of_id or each.person_id) == voter.authority
-    ]
-    other = same[0] if same else None
+    same = [each for each in case.votes if each.voter.authority == voter.authority]
     # A rejection adds to what the colleague said themselves, but not to what was said for them already.
-    lent_twice = voter.for_id is not None and any(each.on_behalf_of_id for each in same)
-    if other is not None and (verdict == Verdict.APPROVE or lent_twice):
+    lent_twice = voter.for_id is not None and any(each.voter.for_id for each in same)
+    if same and (verdict == Verdict.APPROVE or lent_twice):
+        other = _given_by(promotion, same[0].voter.id)
         done = "approved" if other.verdict == Verdict.APPROVE else "rejected"
         raise Refused(
             "already_reviewed",
             f"{other.by} has {done} already ({day_and_time(other.created_at)}); one person's approval "
             "counts once.",
         )
+
+
+def _given_by(promotion: Promotion, person_id: int) -> Review:
+    """The one review of this person that counts."""
+    rows = promotion.reviews.select_related("person", "on_behalf_of")
+    return rows.get(person_id=person_id, voided_at=None)
 
 
 def _refuse_blocked(judgement: Judgement, comment: str, ticked: Sequence[str]) -> None:

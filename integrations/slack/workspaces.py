@@ -61,10 +61,9 @@ def is_configured() -> bool:
 
 def is_ours(team: str) -> bool:
     """Whether people of this workspace or organisation may decide: the app is installed there now."""
-    row = SlackWorkspace.objects.filter(team_id=team).first()
-    if row is not None and not row.is_active:
-        return False
-    return team in settings.SLACK_TEAM_ID[:1] or (row is not None and bool(row.token))
+    rows = SlackWorkspace.objects.filter(team_id=team).values_list("is_active", "token")
+    is_active, token = next(iter(rows), (True, ""))
+    return is_active and (team in settings.SLACK_TEAM_ID[:1] or bool(token))
 
 
 def family_of(team: str) -> set[str]:
