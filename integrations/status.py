@@ -130,5 +130,9 @@ def _rate_limit(now: datetime) -> list[str]:
 def on_every_page(request: HttpRequest) -> dict[str, object]:
     """Template context: ``notices``, looked up only where they are shown."""
     user = getattr(request, "user", None)
-    signed_in = bool(user and user.is_authenticated)
-    return {"notices": SimpleLazyObject(notices) if signed_in else []}
+    if not (user and user.is_authenticated):
+        return {"notices": []}
+    # A page and its parts are rendered each by itself.
+    if not hasattr(request, "_notices"):
+        request._notices = SimpleLazyObject(notices)  # type: ignore[attr-defined]
+    return {"notices": request._notices}  # type: ignore[attr-defined]
