@@ -240,17 +240,19 @@ def many(world: World, models: int, versions: int) -> RegisteredModel:
 
 def test_thousands_of_versions_in_time(slack: Slack) -> None:
     model = many(slack.world, 500, 5000)
+    # Slack takes a hundred; over a connection of ours no answer of more than 20 KB (integrations/slack/envelopes.py).
+    least = 100 if slack.transport == "http" else 60
     view = opened(slack)
-    assert len(offered(slack, view, "ask_model")) == 100
+    assert least <= len(offered(slack, view, "ask_model")) <= 100
     assert offered(slack, view, "ask_model", "MODEL-0499") == ["model-0499"]
     view = choose(slack, view, "ask_model", model.pk)
     newest = offered(slack, view, "ask_version")
-    assert len(newest) == 100 and newest[0].startswith("v5009")
+    assert least <= len(newest) <= 100 and newest[0].startswith("v5009")
     assert offered(slack, view, "ask_version", "v4331") == ["v4331 · run-04321 · @champion"]
     assert offered(slack, view, "ask_version", "433")[0].startswith("v433 ")
     assert offered(slack, view, "ask_version", "champ") == ["v4331 · run-04321 · @champion"]
     assert offered(slack, view, "ask_version", "run-04321") == ["v4331 · run-04321 · @champion"]
-    assert len(offered(slack, view, "ask_version", "exp-7")) == 100
+    assert least <= len(offered(slack, view, "ask_version", "exp-7")) <= 100
     assert offered(slack, view, "ask_version", "batch 49")[0].startswith("v5009")
     assert offered(slack, view, "ask_version", "zzzz") == []
     row = ModelVersion.objects.get(model=model, number=4331)
@@ -290,6 +292,7 @@ def test_the_dialog_takes_as_many_queries_with_many_rows_as_with_few(world: Worl
     assert len(more) == len(few) < 40
 
 
+@pytest.mark.http_only
 def test_slack_is_told_of_a_list_that_does_not_come(slack: Slack) -> None:
     """What the stand-in does with an app that fails: the error that the person sees."""
     view = opened(slack)
