@@ -240,7 +240,7 @@ def many(world: World, models: int, versions: int) -> RegisteredModel:
 
 def test_thousands_of_versions_in_time(slack: Slack) -> None:
     model = many(slack.world, 500, 5000)
-    # Slack takes a hundred; over a connection of ours no answer of more than 20 KB (integrations/slack/envelopes.py).
+    # Slack takes a hundred; over a connection of ours no answer of more than 20 KB (slack/envelopes.py).
     least = 100 if slack.transport == "http" else 60
     view = opened(slack)
     assert least <= len(offered(slack, view, "ask_model")) <= 100
