@@ -206,6 +206,8 @@ def kind_of(event: Event) -> Kind:
         return Kind(
             "{actor} asked to roll {environment} back to {model} v{version}", "undo-2", "attention"
         )
+    if event.kind == "deployment.paused" and event.actor:
+        return Kind("{actor} paused the rollout: {reason}", kind.icon, kind.tone)
     if event.kind == "mark.placed":
         tone = "good" if event.data.get("mark") == MarkKind.GOOD else "bad"
         return Kind(kind.sentence, kind.icon, tone)

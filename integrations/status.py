@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from django.conf import settings
+from django.db.models import Q
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.functional import SimpleLazyObject
@@ -18,6 +19,7 @@ from integrations import pace
 from integrations.github.client import credential
 from integrations.models import Heartbeat, Poll, RateLimit
 from integrations.slack import workspaces
+from integrations.slack.places import SHUT
 
 # One failed look is a hiccup; after three the data on the pages may be old.
 FAILURES = 3
@@ -70,10 +72,11 @@ def notices() -> list[str]:
     found += refused
     waiting = dict(
         Effect.objects.filter(
+            Q(attempts__gte=FAILURES, created_at__lte=now - timedelta(seconds=30))
+            # Nothing but a person mends a channel that is closed: said at the first no.
+            | Q(attempts__gte=1, last_error__startswith=SHUT),
             kind__in=[kind for kinds, _ in MESSAGES for kind in kinds],
             status=EffectStatus.WAITING,
-            attempts__gte=FAILURES,
-            created_at__lte=now - timedelta(seconds=30),
         )
         .order_by("kind", "id")
         .distinct("kind")

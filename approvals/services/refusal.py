@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from approvals.wording import clean_text
+from approvals.wording import clean_text, straight
 
 MAX_REASON = 2000
 
@@ -21,7 +21,7 @@ def clean_reason(text: str) -> str:
 
     Raises Refused("reason_too_long") past 2,000 characters.
     """
-    reason = clean_text(text)
+    reason = clean_text(straight(text))
     if len(reason) > MAX_REASON:
         raise Refused(
             "reason_too_long",

@@ -286,13 +286,23 @@ def analyse(deployment: Deployment, plan: PlanStep) -> tuple[str, str]:
     return PASS, ""
 
 
-def pause(deployment: Deployment, why: str, now: datetime) -> None:
-    """No step begins until a person lets it go on. The target must be locked."""
-    deployment.paused, deployment.detail = why, why
+def pause(
+    deployment: Deployment,
+    why: str,
+    now: datetime,
+    *,
+    actor: Person | None = None,
+    via: str = Via.SYSTEM,
+) -> None:
+    """No step begins until a person lets it go on; ``actor`` where a person paused it. The target must be
+    locked."""
+    held = f"Paused by {actor}: {why}" if actor else why
+    deployment.paused, deployment.detail = held, held
     deployment.save(update_fields=["paused", "detail"])
     record(
         "deployment.paused",
-        via=Via.SYSTEM,
+        via=via,
+        actor=actor,
         promotion=deployment.promotion,
         now=now,
         version=deployment.version.number,
@@ -301,12 +311,19 @@ def pause(deployment: Deployment, why: str, now: datetime) -> None:
     )
 
 
-def pause_rollout(deployment: Deployment, why: str, now: datetime) -> bool:
-    """A signal asks that a person looks before the rollout goes on. The target must be locked. Returns whether it
-    was paused by this."""
+def pause_rollout(
+    deployment: Deployment,
+    why: str,
+    now: datetime,
+    *,
+    actor: Person | None = None,
+    via: str = Via.SYSTEM,
+) -> bool:
+    """A signal, or ``actor``, asks that a person looks before the rollout goes on. The target must be locked.
+    Returns whether it was paused by this."""
     if why_not_pause(deployment):
         return False
-    pause(deployment, why, now)
+    pause(deployment, why, now, actor=actor, via=via)
     return True
 
 

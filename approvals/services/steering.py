@@ -82,7 +82,7 @@ def hold_rollout(
     reason = clean_reason(reason)
     if not reason:
         raise Refused("reason_missing", "Say why: whoever lets it go on has to know.")
-    if not pause_rollout(deployment, f"Paused by {actor}: {reason}", now):
+    if not pause_rollout(deployment, reason, now, actor=actor, via=via):
         raise Refused("nothing_to_pause", why_not_pause(deployment))
     return deployment
 

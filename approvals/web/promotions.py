@@ -48,6 +48,8 @@ def promotion(request: HttpRequest, pk: int) -> HttpResponse:
         if answer is not None:
             return answer
         shown = decisions.promotion_or_404(pk)
+    elif "decide" in request.GET:  # from a mail, perhaps by way of signing in
+        return redirect(f"{shown.get_absolute_url()}#actions")
     context = _context(request, shown)
     context["form"] = form
     key = context["actions_key"]

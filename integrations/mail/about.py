@@ -35,8 +35,9 @@ def of_promotion(effect: Effect, promotion: Promotion, person: Person, now: date
         subject=f"{_subject(effect.payload, occasion, promotion, may_act=may_act)}: {what}",
         title=title_of(promotion),
         lead=tuple(_lead(effect, occasion, promotion, explained)),
-        # Only ever the page: whatever follows this (a scanner, a preview) decides nothing.
-        link=Link(words, address(f"{promotion.get_absolute_url()}#actions")),
+        # Only ever the page: whatever follows this (a scanner, a preview) decides nothing. Signing in on the way
+        # keeps the question and loses what stands behind the sign, so the page puts that back (web.promotions).
+        link=Link(words, address(f"{promotion.get_absolute_url()}?decide#actions")),
         parts=tuple(_parts(effect, promotion, explained, now)),
         foot=(
             f"This is how it stood on {day_and_time(now)}; the page shows how it stands now.",

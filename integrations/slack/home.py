@@ -22,7 +22,7 @@ from approvals.wording import listed, one_line
 from integrations.slack.blocks import DIVIDER, Block, View, button, context, header, plain, section
 from integrations.slack.buttons import deciding
 from integrations.slack.messages import address
-from integrations.slack.outcomes import state_words
+from integrations.slack.outcomes import ended_words, state_words
 from integrations.slack.text import SECTION, inert, link, moment
 
 # Slack takes a hundred blocks; these leave room for everything else.
@@ -212,7 +212,7 @@ def _recent() -> list[Block]:
             else inert(one_line(each.detail, 200), 250)
         )
         detail = f": {why}" if why else ""
-        lines.append(f"{state_words(each.promotion)}  {what}  {when}{detail}")
+        lines.append(f"{ended_words(each)}  {what}  {when}{detail}")
     return [DIVIDER, header("Recent deployments"), *_lines(lines)] if lines else []
 
 

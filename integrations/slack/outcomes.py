@@ -34,6 +34,7 @@ SIGNS: dict[tuple[str, str | None], tuple[str, str]] = {
 }
 # … and the words that every door uses.
 STATES = {key: (*signs, STANDINGS[key][1]) for key, signs in SIGNS.items()}
+WAS_LIVE = ":white_circle:"
 BACK = ":leftwards_arrow_with_hook:"
 
 
@@ -53,8 +54,16 @@ def state_words(promotion: Promotion) -> str:
     """Where it stands in a mark and some words, for lists; plain reading of rows that are there."""
     decided = promotion.status == P.APPROVED
     deployment: Deployment | None = getattr(promotion, "deployment", None) if decided else None
+    words = standing(promotion)[1]
     _, mark = SIGNS[(promotion.status, deployment.status if deployment else None)]
-    return f"{mark} {inline(standing(promotion)[1], 200)}"
+    return f"{WAS_LIVE if words.startswith('Was live') else mark} {inline(words, 200)}"
+
+
+def ended_words(deployment: Deployment) -> str:
+    """How a deployment ended, or where it is, whatever went live after it."""
+    if deployment.status == D.SUCCEEDED:
+        return f"{SIGNS[(P.APPROVED, D.SUCCEEDED)][1]} Went live"
+    return state_words(deployment.promotion)
 
 
 def state_of(
@@ -147,7 +156,7 @@ def _live(promotion: Promotion, deployment: Deployment, state: State) -> State:
     if target.live_deployment_id != deployment.pk:
         now_live = f"v{target.live_version.number}" if target.live_version else "another version"
         words = f"Was live; {now_live} is live now"
-        return State(GREY, ":white_circle:", words, says_detail=True)
+        return State(GREY, WAS_LIVE, words, says_detail=True)
     since = f" since {moment(target.live_since)}" if target.live_since else ""
     adopted = ": adopted, nothing was fired" if promotion.retroactive else ""
     words = f"Live in {target.environment.name}{adopted}"

@@ -31,6 +31,7 @@ CLOSED = {
     "team_access_not_granted": "where the app may not write",
     "ekm_access_denied": "where the app may not write",
 }
+SHUT = "Slack will not let us write there"
 _ID = re.compile(r"[CGD][A-Z0-9]{2,}")
 
 
@@ -77,8 +78,8 @@ def somewhere(
             return
         except Closed as error:
             both = f"({closed}), nor in the fallback channel ({error.code})"
-            raise Unavailable(f"Slack will not let us write there {both}. {_MEND}") from error
-    raise Unavailable(f"Slack will not let us write there ({closed}). {_MEND}")
+            raise Unavailable(f"{SHUT} {both}. {_MEND}") from error
+    raise Unavailable(f"{SHUT} ({closed}). {_MEND}")
 
 
 _MEND = "Check the channel in the configuration, and that it is not archived and the app was invited to it."

@@ -205,3 +205,21 @@ def test_an_unwelcome_press(slack: Slack, row: Callable[[Slack, Promotion], Unwe
     assert {each["user"] for each in whispers} == {whispers[0]["user"]}
     slack.deliver()
     assert len(slack.messages()) == len(seen), "nobody else sees anything of it"
+
+
+@pytest.mark.http_only
+@pytest.mark.parametrize("kept", ["{{{", "[]", "{}", '{"p": 1}', '{"p": "x", "s": ""}'])
+def test_a_dialog_that_is_not_ours_decides_nothing(slack: Slack, kept: str) -> None:
+    slack.ask()
+    before = snapshot()
+    view = {"id": "V1", "type": "modal", "callback_id": "reject", "private_metadata": kept}
+    answer = slack.send(
+        {
+            "type": "view_submission",
+            "team": {"id": "T0ACME"},
+            "user": {"id": "U0BOB", "team_id": "T0ACME"},
+            "view": {**view, "blocks": [], "state": {"values": {}}},
+        }
+    )
+    assert answer.status_code == 200 and "not one that Countersign made" in answer.text
+    assert snapshot() == before

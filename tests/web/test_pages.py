@@ -158,9 +158,8 @@ def test_trouble_with_a_service_is_said(world: World, browser: Browser) -> None:
     promotion = world.request()
     promotion.effects.filter(kind="announce").update(attempts=2, last_error="Connection refused")
     address = promotion.get_absolute_url()
-    assert (
-        "Slack could not be reached yet; it is kept and tried again: Connection refused"
-        in text_of(browser("alice"), address)
+    assert "Slack: not done yet; it is kept and tried again. Connection refused" in text_of(
+        browser("alice"), address
     )
     promotion.effects.filter(kind="announce").update(status=EffectStatus.FAILED)
     assert "given up" in text_of(browser("alice"), address)
@@ -457,3 +456,10 @@ def test_deleted_versions_say_so(world: World, browser: Browser) -> None:
     services.record_models(models=[ModelFacts("churn-predictor", "", {}, {})])
     html = text_of(browser("alice"), version.get_absolute_url())
     assert "Deleted from MLflow" in html and "Ask for promotion to" not in html
+
+
+def test_the_address_in_a_mail_lands_on_the_decision(world: World, browser: Browser) -> None:
+    promotion = world.request()
+    page = promotion.get_absolute_url()
+    answer = browser("bob").get(f"{page}?decide")
+    assert (answer.status_code, answer["Location"]) == (302, f"{page}#actions")

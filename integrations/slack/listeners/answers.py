@@ -196,12 +196,17 @@ def submitted(
     ack: Ack, body: Body, block: str, act: Callable[[Person, dict[str, Any], Any], object]
 ) -> None:
     """Run a dialog's verb; a refusal is shown inside the dialog, below ``block``, and the dialog stays open."""
-    view = body["view"]
-    data = json.loads(view["private_metadata"])
+    view, data = body["view"], dict[str, Any]()
     try:
-        act(person_of(user_of(body)), data, view["state"]["values"])
+        try:
+            data = dict(json.loads(view["private_metadata"]))
+            act(person_of(user_of(body)), data, view["state"]["values"])
+        except (KeyError, IndexError, TypeError, ValueError) as error:
+            log.error("dialog not understood", exc_info=error)
+            sentence = "This dialog is not one that Countersign made. Nothing was done."
+            raise Refused("bad_dialog", sentence) from error
     except Refused as refusal:
-        if "p" in data:
+        if str(data.get("p", "")).isdigit():
             refresh(int(data["p"]))
         if refusal.code == "checklist":
             block = _unticked(view) or block
