@@ -66,7 +66,7 @@ def test_both_forms_say_the_same_and_link_to_the_decision(mail: Mail) -> None:
     mail.deliver(mail.tell("bob", deployment=deployment, text=text))
     [message] = mail.to("bob")
     plain, html = message.part("plain"), message.part("html")
-    url = f"http://127.0.0.1:8000/promotions/{promotion.pk}/#actions"
+    url = f"http://127.0.0.1:8000/promotions/{promotion.pk}/?decide#actions"
     assert f": {url}\n" in plain and f'href="{url}"' in html
     assert text.replace("\n", " ") in plain
     assert "<b>" not in html and "&lt;b&gt;failed&lt;/b&gt; &amp; stopped." in html

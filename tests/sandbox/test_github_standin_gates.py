@@ -54,6 +54,9 @@ def protect(api: Api, environment: str = "production", **given: Any) -> None:
 
 def waiting(api: Api, run_id: int) -> None:
     until(lambda: api.run(run_id)["status"] == "waiting", "the run waits")
+    # A run says so a moment before its gates can be answered.
+    gates = f"{REPO}/actions/runs/{run_id}/pending_deployments"
+    until(lambda: bool(api.get(gates)), "its gates are open")
 
 
 def answer(api: Api, run_id: int, **given: Any) -> requests.Response:
