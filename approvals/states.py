@@ -49,6 +49,14 @@ class StepOutcome(TextChoices):
     CANCELLED = "cancelled", "Cancelled"
 
 
+class Theme(TextChoices):
+    """How the pages look to somebody."""
+
+    SYSTEM = "system", "As my device"
+    LIGHT = "light", "Light"
+    DARK = "dark", "Dark"
+
+
 class MailWish(TextChoices):
     """When somebody wants mail about what concerns them."""
 

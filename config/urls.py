@@ -9,6 +9,7 @@ from django.urls import include, path
 from django.views.generic import RedirectView, TemplateView
 
 from config import health
+from integrations import status_page
 
 # The same sign-in, with its limits, for the administration.
 admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]
@@ -17,6 +18,7 @@ urlpatterns = [
     path("healthz", health.healthz, name="healthz"),
     path("readyz", health.readyz, name="readyz"),
     path("api/v1/", include("approvals.api.urls", namespace="api")),
+    path("status/", status_page.status, name="status"),
     path("integrations/", include("integrations.urls")),
     path("admin/", admin.site.urls),
     # No password is reset by mail: nobody is told that a message was sent when none was.

@@ -119,6 +119,7 @@ class ModelConfig(Strict):
     """One registered model and how it is deployed."""
 
     registry_name: ModelName | None = None
+    group: Label = ""
     repository: Repository
     workflow: WorkflowFile = "deploy-model.yml"
     ref: Line = "main"

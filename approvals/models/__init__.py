@@ -1,6 +1,7 @@
 """The rows everything is decided on."""
 
 from approvals.models.catalogue import (
+    CodeComparison,
     Environment,
     ModelVersion,
     RegisteredModel,
@@ -20,6 +21,7 @@ from approvals.models.watching import Mark, OutOfBandChange, Signal
 
 __all__ = [
     "ApiToken",
+    "CodeComparison",
     "Delegation",
     "Deployment",
     "Effect",

@@ -49,6 +49,9 @@ class RegisteredModel(models.Model):
         blank=True,
         help_text="[{name, job, tag or metric, environment}]: what GitHub and MLflow hold as evidence.",
     )
+    group = models.CharField(
+        max_length=100, blank=True, help_text="Under which heading the overview shows it."
+    )
     is_active = models.BooleanField(default=True, help_text="Still named by the configuration.")
     is_registered = models.BooleanField(default=False, help_text="MLflow has it.")
 
@@ -230,6 +233,9 @@ class WorkflowRun(models.Model):
     jobs: models.JSONField[list[dict[str, Any]], list[dict[str, Any]]] = models.JSONField(
         default=list, blank=True, help_text="[{name, conclusion, url}], where evidence needs them."
     )
+    log_tail = models.TextField(
+        blank=True, help_text="The last lines of a deployment's log, once GitHub has them."
+    )
     jobs_attempt = models.PositiveIntegerField(
         default=0, help_text="The attempt whose jobs were read; 0 for none."
     )
@@ -248,3 +254,32 @@ class WorkflowRun(models.Model):
     def is_completed(self) -> bool:
         """GitHub says that nothing more will happen in this attempt."""
         return self.status == "completed"
+
+
+class CodeComparison(models.Model):
+    """What lies between two commits, as GitHub's compare tells. Commits never change, so it is read once."""
+
+    repository = models.CharField(max_length=255)
+    base = models.CharField(max_length=64, help_text="The commit of the version that is live.")
+    head = models.CharField(max_length=64, help_text="The commit of the candidate.")
+    status = models.CharField(
+        max_length=20, blank=True, help_text="ahead, behind, diverged or identical; empty: unread."
+    )
+    ahead_by = models.PositiveIntegerField(default=0)
+    behind_by = models.PositiveIntegerField(default=0)
+    commits: models.JSONField[list[dict[str, str]], list[dict[str, str]]] = models.JSONField(
+        default=list, blank=True, help_text="[{sha, title, author, at}], newest first, not all."
+    )
+    files: models.JSONField[list[dict[str, Any]], list[dict[str, Any]]] = models.JSONField(
+        default=list, blank=True, help_text="[{name, status, additions, deletions}], not all."
+    )
+    problem = models.TextField(blank=True, help_text="Why it could not be read.")
+    read_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["repository", "base", "head"], name="compared_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.repository} {self.base[:10]}…{self.head[:10]}"

@@ -25,6 +25,7 @@ class EffectKind(models.TextChoices):
     TELL = "tell", "Tell a person directly"
     HOME = "home", "Bring a person's Home view up to date"
     UNFOLD = "unfold", "Show what a pasted address leads to"
+    COMPARE = "compare", "Read the commits between two versions"
     ANSWER_GATE = "answer_gate", "Answer GitHub's deployment protection rule"
 
 

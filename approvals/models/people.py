@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.contrib.auth.models import AbstractUser
 from django.db import models
 
-from approvals.states import MailWish
+from approvals.states import MailWish, Theme
 
 
 class Person(AbstractUser):
@@ -102,6 +102,16 @@ class Preferences(models.Model):
         default=True, help_text="Named and told when something still waits."
     )
     mail = models.CharField(max_length=20, choices=MailWish.choices, default=MailWish.WITHOUT_CHAT)
+    notify = models.BooleanField(
+        default=False, help_text="The browser may notify of what newly waits, while a page is open."
+    )
+    theme = models.CharField(max_length=10, choices=Theme.choices, default=Theme.SYSTEM)
+    zone = models.CharField(
+        max_length=64, blank=True, help_text="Time zone of the pages; empty: the browser's own."
+    )
+    feed_key = models.CharField(
+        max_length=64, blank=True, help_text="Part of the private addresses of the feeds."
+    )
 
     class Meta:
         verbose_name_plural = "preferences"

@@ -27,6 +27,7 @@ SERVICES = {
     EffectKind.TELL: "Slack",
     EffectKind.HOME: "Slack",
     EffectKind.UNFOLD: "Slack",
+    EffectKind.COMPARE: "GitHub",
     EffectKind.ANSWER_GATE: "GitHub",
 }
 

@@ -182,6 +182,7 @@ def _apply_models(configuration: Configuration) -> list[str]:
             {"name": name},
             {
                 "registry_name": registry_name,
+                "group": told.group,
                 "repository": told.repository,
                 "metrics": [[metric, better] for metric, better in told.metrics.items()],
                 "evidence": [each.as_data(key) for key, each in told.evidence.items()],

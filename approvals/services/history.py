@@ -34,6 +34,7 @@ LANES = {
     EffectKind.TELL: "tell:{about}:{key}",
     EffectKind.HOME: "home:{about}",
     EffectKind.UNFOLD: "unfold:{key}",
+    EffectKind.COMPARE: "compare:{about}:{key}",
     EffectKind.ANSWER_GATE: "gate:{key}",
 }
 

@@ -1,23 +1,19 @@
-"""The inbox and the timeline."""
+"""The inbox."""
 
 from __future__ import annotations
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect, render
-from django.utils import timezone
+from django.shortcuts import redirect
 from django.views.decorators.http import require_GET, require_POST
 
 from approvals import services
 from approvals.compare import compare_metrics
-from approvals.models import Environment, Person, Promotion, RegisteredModel
+from approvals.models import Promotion
 from approvals.selectors.decisions import inbox_of
-from approvals.selectors.timeline import GROUPS, page_of_history
 from approvals.states import Verdict, Via
 from approvals.web.live import live_page
-from approvals.web.pages import number_in, person_of
-
-FILTERS = ("model", "environment", "person", "kind")
+from approvals.web.pages import person_of
 
 
 @require_GET
@@ -77,29 +73,3 @@ def decide(request: HttpRequest) -> HttpResponse:
         else:
             messages.error(request, f"{title}: {answer.refused.sentence}")
     return redirect("inbox")
-
-
-@require_GET
-def timeline(request: HttpRequest) -> HttpResponse:
-    """The history, newest first; the filters live in the address."""
-    filters = {name: request.GET.get(name, "").replace("\x00", "") for name in FILTERS}
-    query = request.GET.copy()
-    query.pop("before", None)
-    before = number_in(request, "before")
-    today = timezone.now().date()
-    return render(
-        request,
-        "web/timeline.html",
-        {
-            "page": page_of_history(filters, before),
-            "filters": filters,
-            "filtered": any(filters.values()),
-            "query": query.urlencode(),
-            "before": before,
-            "today": today,
-            "models": RegisteredModel.objects.values_list("name", flat=True),
-            "environments": Environment.objects.values_list("name", flat=True),
-            "people": Person.objects.filter(events__isnull=False).distinct().order_by("first_name"),
-            "groups": [(key, name) for key, (name, _) in GROUPS.items()],
-        },
-    )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
@@ -29,13 +29,16 @@ def live_page(
     parts: Mapping[str, str],
     seconds: int,
     address: str = "",
+    about: Sequence[str] = (),
     extra: str = "",
     status: int = 200,
 ) -> HttpResponse:
     """Answer with the page, or to a poll with what changed.
 
     ``parts`` maps an id to its template; ``seconds`` is the time to the next poll, 0 for none;
-    ``address`` is polled (default: this one); ``extra`` is more to send with a poll, whatever changed.
+    ``address`` is polled (default: this one); ``about`` names what the page shows, ``promotion-17`` or
+    ``target-3``, so that it is woken by events about that alone (none: by every event); ``extra`` is more
+    to send with a poll, whatever changed.
     """
     htmx = bool(getattr(request, "htmx", False))
     base = {**context, "partial": htmx}
@@ -46,7 +49,12 @@ def live_page(
     everything = {
         **base,
         "parts": rendered,
-        "pulse": {"seconds": seconds, "seen": seen, "address": address or _without_seen(request)},
+        "pulse": {
+            "seconds": seconds,
+            "seen": seen,
+            "address": address or _without_seen(request),
+            "about": " ".join(about),
+        },
         "extra": extra,
     }
     if not htmx:

@@ -103,3 +103,9 @@ def profile(request: HttpRequest) -> HttpResponse:
             .order_by("first_name", "username"),
         },
     )
+
+
+@require_GET
+def people(request: HttpRequest) -> HttpResponse:
+    """Everybody, their teams, and who decides for whom."""
+    return render(request, "web/people.html")

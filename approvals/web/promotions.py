@@ -70,6 +70,7 @@ def promotion(request: HttpRequest, pk: int) -> HttpResponse:
         },
         seconds=context["seconds"],
         address=shown.get_absolute_url(),
+        about=[f"promotion-{shown.pk}", f"target-{shown.target_id}"],
         extra=extra,
         status=409 if form else 200,
     )

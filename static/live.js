@@ -1,0 +1,1 @@
+// Changes told by the server wake the parts of the page that they are about.
