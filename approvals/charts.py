@@ -1,4 +1,4 @@
-"""Geometry of the plots that the server draws as SVG: scales, round ticks, lines. Shapes and words are in templates.
+"""Geometry of the plots that the server draws as SVG: scales, round ticks, lines. Templates draw the shapes.
 
 Plotting libraries draw with inline styles or scripts, which our Content-Security-Policy refuses.
 """
