@@ -79,7 +79,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
 LASTING = {"django_migrations", "django_content_type", "auth_permission"}
 
 
-def _empty_the_tables(_case: TransactionTestCase) -> None:
+def empty_the_tables(_case: TransactionTestCase | None = None) -> None:
     """After a test that committed. Django's own way, one TRUNCATE of every table, takes eight times as long.
 
     Rows go in any order because Django's foreign keys are checked at the commit; only the append-only
@@ -94,7 +94,7 @@ def _empty_the_tables(_case: TransactionTestCase) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def quickly_emptied_tables() -> None:
-    TransactionTestCase._fixture_teardown = _empty_the_tables  # type: ignore[attr-defined]
+    TransactionTestCase._fixture_teardown = empty_the_tables  # type: ignore[attr-defined]
 
 
 @pytest.fixture(autouse=True)

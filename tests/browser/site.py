@@ -1,0 +1,235 @@
+"""A web process with a past, and windows on it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import requests
+from playwright.sync_api import Browser, BrowserContext, Page, Request
+
+from tests.stack.product import ROOT, free_ports
+
+START_SECONDS = 60
+PEOPLE = ("alice", "bob", "dave", "mallory")
+SIZES = {"desktop": (1280, 900), "phone": (390, 844)}
+
+
+@dataclass
+class Site:
+    """Where it answers, each person's cookie, and the address of one page of every sort."""
+
+    url: str
+    cookie: str
+    sessions: dict[str, str]
+    pages: dict[str, str]
+
+
+@dataclass
+class Window:
+    """A person's window: its page, and what went wrong in it."""
+
+    context: BrowserContext
+    page: Page
+    site: Site
+    errors: list[str] = field(default_factory=list)
+    elsewhere: list[str] = field(default_factory=list)
+
+    def go(self, page: str) -> int:
+        """Open a page by its name or address; its status."""
+        answer = self.page.goto(self.site.url + self.site.pages.get(page, page))
+        assert answer is not None
+        return answer.status
+
+    @property
+    def too_wide(self) -> int:
+        """By how many pixels the page can be scrolled sideways."""
+        return int(
+            self.page.evaluate(
+                "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+            )
+        )
+
+    def shot(self, name: str) -> None:
+        """With SHOTS=<folder>: what it looks like."""
+        if folder := os.environ.get("SHOTS"):
+            # Hiding the caret would inject a style, which the Content-Security-Policy rightly refuses.
+            self.page.screenshot(path=Path(folder) / f"{name}.png", full_page=True, caret="initial")
+
+
+@contextmanager
+def window(
+    chromium: Browser, site: Site, person: str = "", size: str = "desktop", *, scripts: bool = True
+) -> Iterator[Window]:
+    """Somebody's window (nobody's without a name), with or without JavaScript."""
+    width, height = SIZES[size]
+    context = chromium.new_context(
+        viewport={"width": width, "height": height},
+        reduced_motion="reduce",
+        java_script_enabled=scripts,
+        timezone_id="Europe/Zurich",
+        locale="en-GB",
+    )
+    if person:
+        context.add_cookies(
+            [{"name": site.cookie, "value": site.sessions[person], "url": site.url}]
+        )
+    page = context.new_page()
+    page.set_default_timeout(15_000)
+    opened = Window(context, page, site)
+
+    def asked(request: Request) -> None:
+        if not request.url.startswith((site.url, "data:")):
+            opened.elsewhere.append(request.url)
+
+    page.on("request", asked)
+    page.on("pageerror", lambda error: opened.errors.append(str(error)))
+    page.on(
+        "console",
+        lambda said: (
+            opened.errors.append(f"{said.text} {said.location}") if said.type == "error" else None
+        ),
+    )
+    try:
+        yield opened
+    finally:
+        context.close()
+
+
+@contextmanager
+def built(folder: Path) -> Iterator[Site]:
+    """The rows committed, the web process of `make run` started on them; all gone afterwards."""
+    from django.conf import settings
+    from django.db import connection
+
+    from tests.browser.hostile import Hostile
+    from tests.conftest import empty_the_tables
+
+    name = connection.settings_dict["NAME"]
+    database = urlsplit(os.environ["DATABASE_URL"])._replace(path=f"/{name}").geturl()
+    port = free_ports(1)[0]
+    url = f"http://127.0.0.1:{port}"
+    try:
+        world = Hostile()
+        world.build()
+        sessions = {person: _session(world, person) for person in PEOPLE}
+        _alive()
+        site = Site(url, settings.SESSION_COOKIE_NAME, sessions, _pages())
+        environment = {
+            **os.environ,
+            "DATABASE_URL": database,
+            "BASE_URL": url,
+            "PORT": str(port),
+            "COUNTERSIGN_VAR": str(folder),
+        }
+        subprocess.run(
+            [sys.executable, "manage.py", "collectstatic", "--no-input", "-v0"],
+            cwd=ROOT, env=environment, check=True,
+        )  # fmt: skip
+        process = subprocess.Popen(_web(environment), cwd=ROOT, env=environment)
+        try:
+            _wait(process, url)
+            yield site
+        finally:
+            process.terminate()
+            process.wait(timeout=20)
+    finally:
+        connection.close()
+        empty_the_tables()
+
+
+def _web(environment: dict[str, str]) -> list[str]:
+    """The web process's own command line."""
+    from sandbox.programs import inside_world
+
+    return next(each.command for each in inside_world(environment) if each.name == "web")
+
+
+def _wait(process: subprocess.Popen[bytes], url: str) -> None:
+    until = time.monotonic() + START_SECONDS
+    while True:
+        assert process.poll() is None and time.monotonic() < until, "the web process does not start"
+        try:
+            if requests.get(f"{url}/healthz", timeout=2).ok:
+                return
+        except requests.RequestException:
+            time.sleep(0.1)
+
+
+def _session(world: object, username: str) -> str:
+    """A session of somebody who has signed in."""
+    from django.test import Client
+
+    from approvals.models import Person
+
+    client = Client()
+    client.force_login(Person.objects.get(username=username))
+    return next(iter(client.cookies.values())).value
+
+
+def _alive() -> None:
+    """Nobody waits for a worker here: pages shall not say that none runs."""
+    from django.utils import timezone
+
+    from integrations.models import Heartbeat
+
+    for name in ("worker", "beat"):
+        Heartbeat.objects.update_or_create(
+            name=name, defaults={"at": timezone.now() + timedelta(hours=1)}
+        )
+
+
+def _pages() -> dict[str, str]:
+    """One page of every sort, by a name. The test that no page is missing is in test_every_page."""
+    from django.urls import reverse
+
+    from approvals.models import OutOfBandChange, Promotion, Target
+    from approvals.states import DeploymentStatus, PromotionStatus
+
+    def promotion(**lookup: object) -> str:
+        found = Promotion.objects.filter(**lookup).order_by("-id").first()
+        assert found is not None, lookup
+        return found.get_absolute_url()
+
+    pending = promotion(
+        status=PromotionStatus.PENDING, target__environment__name="production", problem=""
+    )
+    back = Target.objects.filter(live_deployment__previous__isnull=False).first()
+    assert back is not None
+    model = reverse("model", args=["fraud-detector"])
+    pages = {
+        "overview": reverse("overview"),
+        "inbox": reverse("inbox"),
+        "promotion, pending": pending,
+        "promotion, blocked": promotion(problem__gt=""),
+        "promotion, hostile": promotion(status=PromotionStatus.REJECTED, version__number=9),
+        "promotion, under way": promotion(deployment__status=DeploymentStatus.RUNNING),
+        "promotion, unconfirmed": promotion(deployment__status=DeploymentStatus.UNCONFIRMED),
+        "promotion, live": promotion(deployment__status=DeploymentStatus.SUCCEEDED),
+        "sealed facts": f"{pending}facts/",
+        "rollback": reverse("rollback", args=[back.pk]),
+        "model": model,
+        "version": reverse("version", args=["fraud-detector", 4]),
+        "version, hostile": reverse("version", args=["fraud-detector", 9]),
+        "timeline": reverse("timeline"),
+        "insights": reverse("insights"),
+        "pipelines": reverse("pipelines"),
+        "policy": reverse("policy"),
+        "freezes": reverse("freezes"),
+        "people": reverse("people"),
+        "search": f"{reverse('search')}?q=fraud",
+        "status": reverse("status"),
+        "profile": reverse("profile"),
+    }
+    change = OutOfBandChange.objects.exclude(declared_at=None).first()
+    if change is not None:
+        pages["change"] = change.get_absolute_url()
+    return pages
