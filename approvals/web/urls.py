@@ -8,6 +8,7 @@ from django.urls.converters import StringConverter
 from approvals.web import (
     catalogue,
     changes,
+    comparing,
     freezes,
     inbox,
     insights,
@@ -35,6 +36,7 @@ register_converter(NameConverter, "name")
 urlpatterns = [
     path("", overview.overview, name="overview"),
     path("models/<name:name>/", catalogue.model, name="model"),
+    path("models/<name:name>/compare/", comparing.compare, name="compare"),
     path("models/<name:name>/versions/<int:number>/", catalogue.version, name="version"),
     path("promotions/<int:pk>/", promotions.promotion, name="promotion"),
     path("promotions/<int:pk>/facts/", promotions.facts, name="promotion_facts"),
