@@ -100,7 +100,7 @@ def targets_of(model: RegisteredModel) -> list[Target]:
     )
 
 
-def promotions_of(model: RegisteredModel, limit: int = 12) -> QuerySet[Promotion]:
+def promotions_of(model: RegisteredModel, limit: int = 10) -> QuerySet[Promotion]:
     """The model's newest promotions."""
     return with_everything(Promotion.objects.filter(target__model=model))[:limit]
 

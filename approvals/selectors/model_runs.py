@@ -64,7 +64,7 @@ def lasted(seconds: float) -> str:
     return f"{whole // 60} min {whole % 60} s" if whole >= 60 else f"{whole} s"
 
 
-def runs_of_model(model: RegisteredModel, shown: int = 10) -> ModelRuns:
+def runs_of_model(model: RegisteredModel, shown: int = 7) -> ModelRuns:
     """The newest runs that built its newest versions, deployed them, or name the model. Five queries."""
     runs = _about_model(model)
     found = ModelRuns(runs[:shown])
