@@ -154,7 +154,7 @@ def test_a_bar_says_by_whom_and_how(world: World) -> None:
 
 def test_many_changes_cost_no_more(world: World) -> None:
     """Neither in queries nor in bars."""
-    targets = [world.target("staging"), world.target()]
+    targets = list(lanes.lane_targets(model="fraud-detector"))
     versions = [world.version(number) for number in (1, 2, 3)]
     chance = random.Random(1)
 
@@ -190,7 +190,7 @@ def test_moving_and_zooming_never_pass_now() -> None:
 
 def test_the_axis_is_as_exact_as_the_period_is_short() -> None:
     assert {"12:00", "Sat 21"} <= {each.words for each in axis(period(1.5))}
-    assert "8 Nov" in {each.words for each in axis(period(30))}
+    assert "5 Nov" in {each.words for each in axis(period(30))}
     assert all(
         0 <= each.left <= 100 for days in (0.05, 1, 7, 30, 365, 3000) for each in axis(period(days))
     )
