@@ -31,8 +31,10 @@ from approvals.models import Deployment, Freeze, OutOfBandChange, Restriction, R
 from approvals.selectors.live import Presence
 from approvals.states import DeploymentStatus, Verdict
 
-# Bars in one drawing, over all its lanes: each costs some hundred bytes of the page.
-MOST_BARS = 400
+# Changes in one drawing that are drawn each for itself: each costs some hundred bytes of the page. Where there
+# are more, those that are close to one another are drawn as one.
+MOST_BARS = 300
+FINEST = 400
 MOST_STRETCHES = 300
 
 
@@ -137,7 +139,7 @@ def first_moment(targets: Iterable[Target]) -> datetime | None:
 
 
 def drawing(targets: Sequence[Target], period: Period, at: datetime | None = None) -> Drawing:
-    """The lanes of these targets, in seven queries whatever there is."""
+    """The lanes of these targets, in eight queries whatever there is."""
     found = {each.pk: Lane(each) for each in targets}
     picked, then = _picked(list(found), period, at)
     arrivals = _arrivals(
@@ -179,7 +181,14 @@ def _picked(
         then[pk] = was if at else None
         if last is not None:
             found.append((last, 1, None))
-    slots = min(max(MOST_BARS // max(len(targets), 1), 20), 240)
+    happened = Deployment.objects.filter(
+        status=DeploymentStatus.SUCCEEDED,
+        target__in=targets,
+        finished_at__gte=period.since,
+        finished_at__lt=period.until,
+    )
+    few = happened[: MOST_BARS + 1].count() <= MOST_BARS
+    slots = FINEST if few else max(MOST_BARS // 2 // max(len(targets), 1), 10)
     slot = Func(
         Cast(Extract("finished_at", "epoch"), FloatField()),
         Value(period.since.timestamp(), FloatField()),
@@ -190,13 +199,7 @@ def _picked(
     )
     together = [F("target_id"), F("slot")]
     inside = (
-        Deployment.objects.filter(
-            status=DeploymentStatus.SUCCEEDED,
-            target__in=targets,
-            finished_at__gte=period.since,
-            finished_at__lt=period.until,
-        )
-        .annotate(slot=slot)
+        happened.annotate(slot=slot)
         .annotate(
             nth=Window(RowNumber(), partition_by=together, order_by=["-finished_at", "-id"]),
             count=Window(Count("pk"), partition_by=together),

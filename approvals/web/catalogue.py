@@ -32,11 +32,15 @@ SECONDS = 15
 VERSION_PARTS = {
     "state": "web/parts/version_state.html",
     "known": "web/parts/version_known.html",
-    "beside": "web/parts/version_beside.html",
     "evidence": "web/parts/version_evidence.html",
     "runs": "web/parts/version_runs.html",
     "spells": "web/parts/spells.html",
     "promotions": "web/parts/version_promotions.html",
+}
+# Where it may be asked for; nothing of these can be typed into.
+TARGET_PARTS = {
+    "beside": "web/parts/version_beside.html",
+    "asked": "web/parts/version_asked.html",
 }
 
 
@@ -131,9 +135,7 @@ def version(request: HttpRequest, name: str, number: int) -> HttpResponse:
             "live_in": [each for each in targets if each.live_version_id == candidate.pk],
             **context,
         },
-        parts=VERSION_PARTS
-        if target
-        else {k: v for k, v in VERSION_PARTS.items() if k != "beside"},
+        parts={**VERSION_PARTS, **(TARGET_PARTS if target else {})},
         seconds=SECONDS,
         about=[f"target-{each.pk}" for each in targets],
         status=409 if form else 200,
