@@ -15,4 +15,10 @@ class Migration(migrations.Migration):
                 name="deployment_by_target_end",
             ),
         ),
+        migrations.AddIndex(
+            model_name="promotion",
+            index=models.Index(
+                fields=["target", "-requested_at", "-id"], name="promotion_newest_of_target"
+            ),
+        ),
     ]

@@ -101,8 +101,16 @@ def targets_of(model: RegisteredModel) -> list[Target]:
 
 
 def promotions_of(model: RegisteredModel, limit: int = 10) -> QuerySet[Promotion]:
-    """The model's newest promotions."""
-    return with_everything(Promotion.objects.filter(target__model=model))[:limit]
+    """The model's newest promotions: the newest of each target, from the index, and of these the newest."""
+    of_each = [
+        Promotion.objects.filter(target=pk).order_by("-requested_at", "-id").values("pk")[:limit]
+        for pk in model.targets.values_list("pk", flat=True)
+    ]
+    if not of_each:
+        return Promotion.objects.none()
+    newest = of_each[0].union(*of_each[1:]) if len(of_each) > 1 else of_each[0]
+    found = Promotion.objects.filter(pk__in=[each["pk"] for each in newest])
+    return with_everything(found)[:limit]
 
 
 def evidence_of(version: ModelVersion, limit: int = 30) -> list[Evidence]:

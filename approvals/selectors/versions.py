@@ -41,10 +41,15 @@ class Spell:
 
 
 def newest_spells(version_ids: Iterable[int]) -> dict[int, list[Spell]]:
-    """Version → its newest time at each target, in the order of the chain. One query."""
-    ids = list(version_ids)
-    rows = _spelled(ids).order_by("target_id", "version_id", "-finished_at", "-id")
-    rows = rows.distinct("target_id", "version_id")
+    """Version → its newest time at each target, in the order of the chain. Two queries: what came after is looked
+    up for the newest ones alone."""
+    newest = (
+        succeeded()
+        .filter(version__in=list(version_ids))
+        .order_by("target_id", "version_id", "-finished_at", "-id")
+        .distinct("target_id", "version_id")
+    )
+    rows = _spelled(pk__in=list(newest.values_list("pk", flat=True)))
     found: dict[int, list[Spell]] = {}
     for each in sorted(rows, key=lambda row: row[-1]):
         found.setdefault(each[0], []).append(Spell(*each[:-1]))
@@ -53,23 +58,21 @@ def newest_spells(version_ids: Iterable[int]) -> dict[int, list[Spell]]:
 
 def spells_of(version: ModelVersion, limit: int = 25) -> list[Spell]:
     """The newest times during which a version was live anywhere. One query."""
-    return [Spell(*each[:-1]) for each in _spelled([version.pk])[:limit]]
+    return [Spell(*each[:-1]) for each in _spelled(version=version)[:limit]]
 
 
-def _spelled(ids: list[int]) -> QuerySet[Deployment, Any]:
+def _spelled(**about: Any) -> QuerySet[Deployment, Any]:
     """A query of the fields of :class:`Spell` and the position in the chain."""
     following = (
         succeeded()
-        .filter(target=OuterRef("target"))
-        .filter(
-            Q(finished_at__gt=OuterRef("finished_at"))
-            | Q(finished_at=OuterRef("finished_at"), pk__gt=OuterRef("pk"))
-        )
+        # The first condition alone is one that the index can answer.
+        .filter(target=OuterRef("target"), finished_at__gte=OuterRef("finished_at"))
+        .filter(Q(finished_at__gt=OuterRef("finished_at")) | Q(pk__gt=OuterRef("pk")))
         .order_by("finished_at", "id")
     )
     return (
         succeeded()
-        .filter(version__in=ids)
+        .filter(**about)
         .annotate(until=Subquery(following.values("finished_at")[:1]))
         .values_list(
             "version_id",
