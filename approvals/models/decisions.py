@@ -128,7 +128,13 @@ class Promotion(models.Model):
                 name="retroactive_is_approved_by_people",
             ),
         ]
-        indexes = [models.Index(fields=["status", "expires_at"], name="promotion_due")]
+        indexes = [
+            models.Index(fields=["status", "expires_at"], name="promotion_due"),
+            # The newest at a target, for a model's page.
+            models.Index(
+                fields=["target", "-requested_at", "-id"], name="promotion_newest_of_target"
+            ),
+        ]
 
     def __str__(self) -> str:
         return (

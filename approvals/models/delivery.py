@@ -85,6 +85,14 @@ class Deployment(models.Model):
                 name="one_active_deployment_per_target",
             ),
         ]
+        indexes = [
+            # What was live at a moment: the last one there that had succeeded by then.
+            models.Index(
+                fields=["target", "-finished_at", "-id"],
+                condition=Q(status=DeploymentStatus.SUCCEEDED),
+                name="deployment_by_target_end",
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"Deployment {self.pk} of {self.version} ({self.status})"

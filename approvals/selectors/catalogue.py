@@ -2,33 +2,30 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db.models import Prefetch, Q, QuerySet
+from django.db.models import Prefetch, QuerySet
 
 from approvals.compare import MetricRow, compare_metrics
 from approvals.models import (
     Deployment,
     Evidence,
-    Mark,
     ModelVersion,
     Person,
     Promotion,
     RegisteredModel,
     Restriction,
     Target,
-    WorkflowRun,
 )
 from approvals.rules import Policy, rows_in_words
 from approvals.selectors.standing import with_everything
 from approvals.services.cases import NOT_A_POLICY
-from approvals.services.marks import known_good, newest_marks
+from approvals.services.marks import known_good
 from approvals.services.promotions import refuse_request
 from approvals.services.queueing import open_here
 from approvals.services.refusal import Refused
-from approvals.states import DeploymentStatus, PromotionKind, PromotionStatus, WorkflowKind
+from approvals.states import DeploymentStatus, PromotionKind
 from approvals.wording import day_and_time, listed
 
 
@@ -43,8 +40,8 @@ class Stay:
     until: datetime | None
 
 
-def stays(model: RegisteredModel) -> list[Stay]:
-    """What was live where and when, newest first, in one query."""
+def stays(model: RegisteredModel, target: Target | None = None, limit: int = 300) -> list[Stay]:
+    """What was live where and when (or at one target), newest first, in one query. No page goes back further."""
     done = (
         Deployment.objects.filter(
             target__model=model, status=DeploymentStatus.SUCCEEDED, finished_at__isnull=False
@@ -52,9 +49,11 @@ def stays(model: RegisteredModel) -> list[Stay]:
         .select_related("target__environment", "target__model", "version__model", "promotion")
         .order_by("-finished_at", "-id")
     )
+    if target is not None:
+        done = done.filter(target=target)
     found: list[Stay] = []
     until: dict[int, datetime] = {}
-    for deployment in done:
+    for deployment in done[:limit]:
         since = deployment.finished_at
         if since is None:
             continue
@@ -62,18 +61,6 @@ def stays(model: RegisteredModel) -> list[Stay]:
         found.append(Stay(deployment.target, deployment.version, deployment, since, end))
         until[deployment.target_id] = since
     return found
-
-
-@dataclass(frozen=True)
-class VersionRow:
-    """One line of a model's table of versions."""
-
-    version: ModelVersion
-    metrics: list[MetricRow]
-    live_in: list[Target]
-    was_live: bool
-    pending: list[Promotion]
-    marks: list[Mark]
 
 
 def policy_words(target: Target, *, rollback: bool = False) -> str:
@@ -113,76 +100,23 @@ def targets_of(model: RegisteredModel) -> list[Target]:
     )
 
 
-def version_rows(
-    model: RegisteredModel, targets: list[Target], history: list[Stay], limit: int = 100
-) -> list[VersionRow]:
-    """The newest versions with up to four configured metrics each, compared with nothing."""
-    pending: dict[int, list[Promotion]] = {}
-    for promotion in Promotion.objects.filter(
-        target__model=model, status=PromotionStatus.PENDING
-    ).select_related("target__environment"):
-        pending.setdefault(promotion.version_id, []).append(promotion)
-    lived = {stay.version.pk for stay in history}
-    marks: dict[int, list[Mark]] = {}
-    for mark in newest_marks([each.pk for each in targets]).values():
-        marks.setdefault(mark.version_id, []).append(mark)
-    shown = model.metrics[:4]
-    return [
-        VersionRow(
-            version=version,
-            metrics=compare_metrics(version.metrics, {}, shown)[: len(shown)],
-            live_in=[each for each in targets if each.live_version_id == version.pk],
-            was_live=version.pk in lived,
-            pending=pending.get(version.pk, []),
-            marks=marks.get(version.pk, []),
-        )
-        for version in model.versions.select_related("model")
-        .prefetch_related(open_restrictions())
-        .order_by("-number", "-id")[:limit]
+def promotions_of(model: RegisteredModel, limit: int = 10) -> QuerySet[Promotion]:
+    """The model's newest promotions: the newest of each target, from the index, and of these the newest."""
+    of_each = [
+        Promotion.objects.filter(target=pk).order_by("-requested_at", "-id").values("pk")[:limit]
+        for pk in model.targets.values_list("pk", flat=True)
     ]
-
-
-def promotions_of(model: RegisteredModel, limit: int = 12) -> QuerySet[Promotion]:
-    """The model's newest promotions."""
-    return with_everything(Promotion.objects.filter(target__model=model))[:limit]
-
-
-def runs_of_model(model: RegisteredModel, limit: int = 12) -> QuerySet[WorkflowRun]:
-    """The newest pipeline runs of the model's repository that name it or belong to its versions."""
-    commits = model.versions.exclude(git_commit="").values("git_commit")
-    return (
-        WorkflowRun.objects.filter(repository=model.repository)
-        .filter(
-            Q(head_sha__in=commits) & ~Q(kind=WorkflowKind.DEPLOY)
-            | Q(title__iregex=_words(model.registry_name))
-            | Q(steps_delivered__deployment__target__model=model)
-        )
-        .distinct()[:limit]
-    )
-
-
-def runs_of_version(version: ModelVersion) -> list[WorkflowRun]:
-    """The pipeline runs of a version: same commit, named in the title, or named by its tag."""
-    about = Q(title__regex=_words(f"{version.model.registry_name} v{version.number}"))
-    about |= Q(steps_delivered__deployment__version=version)
-    if version.git_commit:
-        about |= Q(head_sha=version.git_commit) & ~Q(kind=WorkflowKind.DEPLOY)
-    tagged = str(version.tags.get("github.run_id", ""))
-    if tagged.isascii() and tagged.isdigit() and len(tagged) < 19:
-        about |= Q(run_id=int(tagged))
-    runs = WorkflowRun.objects.filter(repository=version.model.repository).filter(about)
-    return list(runs.distinct()[:30])
+    if not of_each:
+        return Promotion.objects.none()
+    newest = of_each[0].union(*of_each[1:]) if len(of_each) > 1 else of_each[0]
+    found = Promotion.objects.filter(pk__in=[each["pk"] for each in newest])
+    return with_everything(found)[:limit]
 
 
 def evidence_of(version: ModelVersion, limit: int = 30) -> list[Evidence]:
     """What was reported of a version, the newest first, for every environment."""
     rows = version.evidence.select_related("environment", "recorded_by", "workflow_run")
     return list(rows[:limit])
-
-
-def _words(text: str) -> str:
-    """A PostgreSQL pattern for ``text`` as whole words: ``my-x v1`` and ``x v12`` are not ``x v1``."""
-    return rf"(^|[^[:alnum:]_.-]){re.escape(text)}(?![[:alnum:]_]|[.-][[:alnum:]])"
 
 
 def why_not_ask(
@@ -267,7 +201,7 @@ class RollbackChoice:
 
 def rollback_choices(person: Person, target: Target) -> list[RollbackChoice]:
     """The versions that were live here, the last known-good one first, each once; the live one left out."""
-    here = [stay for stay in stays(target.model) if stay.target.pk == target.pk]
+    here = stays(target.model, target)
     lived: dict[int, Stay] = {}
     for stay in here:
         if stay.version.pk != target.live_version_id:

@@ -14,36 +14,74 @@ from approvals.compare import compare_metrics
 from approvals.explain import explain
 from approvals.models import ModelVersion, RegisteredModel, Target
 from approvals.selectors import catalogue, changes, policies
+from approvals.selectors.lanes import lane_targets, succeeded
+from approvals.selectors.model_runs import runs_of_model, runs_of_version
+from approvals.selectors.signals import watched
 from approvals.selectors.standing import standings, with_everything
+from approvals.selectors.versions import neighbours, spells_of, version_page
 from approvals.services import Refused, request_promotion, request_rollback
 from approvals.services.marks import newest_marks
 from approvals.services.queueing import open_here
 from approvals.services.restrictions import may_restrict
 from approvals.states import PromotionKind, Via
+from approvals.web.lanes import frame
+from approvals.web.live import live_page
 from approvals.web.pages import number_in, person_of
+
+SECONDS = 15
+VERSION_PARTS = {
+    "state": "web/parts/version_state.html",
+    "known": "web/parts/version_known.html",
+    "evidence": "web/parts/version_evidence.html",
+    "runs": "web/parts/version_runs.html",
+    "spells": "web/parts/spells.html",
+    "promotions": "web/parts/version_promotions.html",
+}
+# Where it may be asked for; nothing of these can be typed into.
+TARGET_PARTS = {
+    "beside": "web/parts/version_beside.html",
+    "asked": "web/parts/version_asked.html",
+}
 
 
 @require_GET
 def model(request: HttpRequest, name: str) -> HttpResponse:
-    """One registered model: its versions, targets, promotions and pipeline runs."""
+    """One registered model: what is live where and was when, its versions, promotions, runs, policy, signals."""
     registered = get_object_or_404(RegisteredModel, name=name)
     targets = catalogue.targets_of(registered)
-    history = catalogue.stays(registered)
-    return render(
+    person = person_of(request)
+    before = number_in(request, "before")
+    rules, unreadable = watched(targets)
+    found = changes.open_at(targets, person)
+    context = {
+        "model": registered,
+        "targets": targets,
+        "frame": frame(request, list(lane_targets(model=registered.name)), "#lanes"),
+        "names": "model",
+        "page": version_page(registered, targets, before),
+        "before": before,
+        "promotions": standings(catalogue.promotions_of(registered), person),
+        "runs": runs_of_model(registered),
+        "changes": found,
+        "policies": policies.table(timezone.now(), model=registered),
+        "watched": rules,
+        "unreadable": unreadable,
+        "may_restrict": {each.pk for each in targets if may_restrict(person, [each])},
+    }
+    return live_page(
         request,
         "web/model.html",
-        {
-            "model": registered,
-            "targets": targets,
-            "metric_names": [each[0] for each in registered.metrics[:4]],
-            "rows": catalogue.version_rows(registered, targets, history),
-            "promotions": standings(catalogue.promotions_of(registered), person_of(request)),
-            "runs": catalogue.runs_of_model(registered),
-            "changes": changes.open_at(targets, person_of(request)),
-            "may_restrict": {
-                each.pk for each in targets if may_restrict(person_of(request), [each])
-            },
+        context,
+        parts={
+            "lanes": "web/parts/lanes.html",
+            "versions": "web/parts/versions.html",
+            "promotions": "web/parts/model_promotions.html",
+            "runs": "web/parts/model_runs.html",
+            "signals": "web/parts/signals.html",
+            "targets": "web/parts/targets.html",
         },
+        seconds=SECONDS,
+        about=[f"target-{each.pk}" for each in targets],
     )
 
 
@@ -72,9 +110,10 @@ def version(request: HttpRequest, name: str, number: int) -> HttpResponse:
         answer = _ask(request, target, candidate, kind, form)
         if answer is not None:
             return answer
+    spells = spells_of(candidate)
     context = _comparison(request, candidate, target) if target else {}
-    history = [stay for stay in catalogue.stays(registered) if stay.version.pk == candidate.pk]
-    return render(
+    previous, following = neighbours(candidate)
+    return live_page(
         request,
         "web/version.html",
         {
@@ -83,17 +122,22 @@ def version(request: HttpRequest, name: str, number: int) -> HttpResponse:
             "targets": targets,
             "target": target,
             "form": form,
-            "history": history,
+            "spells": spells,
+            "previous": previous,
+            "following": following,
             "promotions": standings(
                 with_everything(candidate.promotions.all())[:20], person_of(request)
             ),
-            "runs": catalogue.runs_of_version(candidate),
+            "runs": runs_of_version(candidate),
             "evidence": catalogue.evidence_of(candidate),
             "may_restrict": may_restrict(person_of(request), targets),
             **_marks(request, candidate, targets, target),
             "live_in": [each for each in targets if each.live_version_id == candidate.pk],
             **context,
         },
+        parts={**VERSION_PARTS, **(TARGET_PARTS if target else {})},
+        seconds=SECONDS,
+        about=[f"target-{each.pk}" for each in targets],
         status=409 if form else 200,
     )
 
@@ -127,9 +171,9 @@ def _target_named(
 
 def _comparison(request: HttpRequest, candidate: ModelVersion, target: Target) -> dict[str, Any]:
     live = target.live_version if target.live_version_id != candidate.pk else None
-    was_live = target.live_version_id != candidate.pk and any(
-        stay.version.pk == candidate.pk and stay.target.pk == target.pk
-        for stay in catalogue.stays(target.model)
+    was_live = (
+        target.live_version_id != candidate.pk
+        and succeeded().filter(target=target, version=candidate).exists()
     )
     kind = PromotionKind.ROLLBACK if was_live else PromotionKind.PROMOTE
     differing, equal = catalogue.parameter_differences(candidate, live)

@@ -8,9 +8,11 @@ from django.urls.converters import StringConverter
 from approvals.web import (
     catalogue,
     changes,
+    comparing,
     freezes,
     inbox,
     insights,
+    lanes,
     marks,
     overview,
     people,
@@ -34,6 +36,7 @@ register_converter(NameConverter, "name")
 urlpatterns = [
     path("", overview.overview, name="overview"),
     path("models/<name:name>/", catalogue.model, name="model"),
+    path("models/<name:name>/compare/", comparing.compare, name="compare"),
     path("models/<name:name>/versions/<int:number>/", catalogue.version, name="version"),
     path("promotions/<int:pk>/", promotions.promotion, name="promotion"),
     path("promotions/<int:pk>/facts/", promotions.facts, name="promotion_facts"),
@@ -44,6 +47,7 @@ urlpatterns = [
     path("freezes/", freezes.page, name="freezes"),
     path("inbox/decide/", inbox.decide, name="decide_many"),
     path("inbox/", inbox.inbox, name="inbox"),
+    path("timeline/lanes/", lanes.lanes, name="lanes"),
     path("timeline/", timeline.timeline, name="timeline"),
     path("insights/", insights.insights, name="insights"),
     path("pipelines/", pipelines.pipelines, name="pipelines"),
