@@ -9,6 +9,7 @@ from approvals.web import (
     catalogue,
     changes,
     freezes,
+    icon,
     inbox,
     insights,
     marks,
@@ -19,6 +20,7 @@ from approvals.web import (
     promotions,
     restrictions,
     search,
+    stream,
     timeline,
 )
 
@@ -44,6 +46,8 @@ urlpatterns = [
     path("freezes/", freezes.page, name="freezes"),
     path("inbox/decide/", inbox.decide, name="decide_many"),
     path("inbox/", inbox.inbox, name="inbox"),
+    path("favicon.svg", icon.favicon, name="favicon"),
+    path("live/", stream.live, name="live"),
     path("timeline/", timeline.timeline, name="timeline"),
     path("insights/", insights.insights, name="insights"),
     path("pipelines/", pipelines.pipelines, name="pipelines"),
