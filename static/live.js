@@ -83,7 +83,25 @@
   const CONTROLS = "textarea, select, input:not([type=hidden])";
   const owned = (element, name) =>
     (name === "open" && element.matches("details")) ||
-    ((name === "checked" || name === "value") && element.id && element.matches(CONTROLS));
+    ((name === "checked" || name === "value") && element.id &&
+      (element.matches(CONTROLS) || (element.matches("input[type=hidden]") && begun(element))));
+  // Who has begun to decide decides on what they saw: the seal of that moment. The server says what moved since.
+  const begun = (element) => element.closest("[data-decides]")?.querySelector("details[open], input:checked");
+  const typed = (element) =>
+    [...element.querySelectorAll("textarea")].some((each) => each.value !== each.defaultValue);
+  // Nothing that somebody typed into is taken away; it says that it is over.
+  const remove = (gone) => {
+    if (gone.nodeType === Node.ELEMENT_NODE) {
+      if (gone.dataset?.stays !== undefined) return;
+      if (typed(gone)) {
+        gone.dataset.stays = "";
+        for (const hint of gone.querySelectorAll("[data-when-gone]")) hint.hidden = false;
+        return;
+      }
+    }
+    gone.remove();
+  };
+  const stays = (node) => node.nodeType === Node.ELEMENT_NODE && node.dataset?.stays !== undefined;
   const like = (one, other) => {
     if (one.nodeType !== other.nodeType || one.nodeName !== other.nodeName) return false;
     if (one.nodeType !== Node.ELEMENT_NODE) return true;
@@ -108,6 +126,7 @@
     const named = new Map([...old.children].filter((each) => each.id).map((each) => [each.id, each]));
     let at = old.firstChild;
     for (const next of [...fresh.childNodes]) {
+      while (at && stays(at)) at = at.nextSibling;
       const known = next.id && named.get(next.id);
       if (known && like(known, next)) {
         at = bring(old, known, at);
@@ -124,7 +143,7 @@
     while (at) {
       const gone = at;
       at = at.nextSibling;
-      gone.remove();
+      remove(gone);
     }
   };
   // Puts a child where the others have come to; what follows is next. Moving an element would take its focus away, so

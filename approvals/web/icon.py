@@ -13,7 +13,7 @@ DAY = 86_400
 @login_not_required
 @require_safe
 def favicon(request: HttpRequest) -> HttpResponse:
-    """The logo; with ``?n=3`` a dot with the number. It says nothing that the address does not, so it may be kept."""
+    """The logo; with ``?n=3`` a dot with the number. It says what its address says, so it may be kept."""
     text = request.GET.get("n", "")
     count = int(text) if text.isascii() and text.isdigit() and len(text) <= 6 else 0
     label = "9+" if count > 9 else str(count) if count else ""

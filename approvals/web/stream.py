@@ -93,7 +93,9 @@ class Stream:
         self.wake.clear()
         if not self.about:
             return b""
-        words = ALL if ALL in self.about or len(self.about) > WORDS else " ".join(sorted(self.about))
+        words = (
+            ALL if ALL in self.about or len(self.about) > WORDS else " ".join(sorted(self.about))
+        )
         self.about.clear()
         return f"event: changed\nid: {self.newest}\ndata: {words}\n\n".encode()
 

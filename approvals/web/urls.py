@@ -45,6 +45,7 @@ urlpatterns = [
     path("changes/<int:pk>/", changes.change, name="change"),
     path("freezes/", freezes.page, name="freezes"),
     path("inbox/decide/", inbox.decide, name="decide_many"),
+    path("inbox/decide/<int:pk>/", inbox.decide_one, name="decide_one"),
     path("inbox/", inbox.inbox, name="inbox"),
     path("favicon.svg", icon.favicon, name="favicon"),
     path("live/", stream.live, name="live"),
