@@ -19,7 +19,11 @@ if __name__ == "__main__":
     pages()
     from approvals.web import stream
 
-    stream.LOOK, stream.HEARTBEAT, stream.CHECK, stream.EACH = 0.05, 0.3, 0.4, 3
+    wanted = sys.argv[1:]
+    if wanted[0] == "--patient":  # as the product is; the benchmark wants that
+        wanted = wanted[1:]
+    else:
+        stream.LOOK, stream.HEARTBEAT, stream.CHECK, stream.EACH = 0.05, 0.3, 0.4, 3
     from config.serve import main
 
-    main(["--port", sys.argv[1], *sys.argv[2:]])
+    main(["--port", *wanted])

@@ -15,6 +15,7 @@ from approvals import services
 from approvals.gates import Gate, MetricLimit, RunsGreen, as_data
 from approvals.models import Promotion, Target
 from approvals.models.outbox import EffectKind
+from approvals.selectors import decisions
 from approvals.services.registry import ModelFacts
 from approvals.states import EffectStatus, Via
 from tests.web.conftest import Browser
