@@ -1,9 +1,9 @@
 """What open pages cost, and how soon they know: ``.venv/bin/python -m benchmarks.live``.
 
-A hundred open pages (the inbox, which every event concerns) at the product as ``make run`` serves it: once with the
-stream (pages that are told ask for their parts after up to 0.4 seconds, and every thirty seconds anyway), once as
-pages without it that poll every two seconds. Idle, and with a change in five seconds; alternating in one run, on
-127.0.0.1. CPU seconds are the web process's alone, per minute; their ratio hardly depends on the machine.
+A hundred open pages (the inbox, which every event concerns) at the product as ``make run`` serves it: once with
+the stream (pages that are told ask for their parts after up to 0.4 seconds, and every thirty seconds anyway), once as
+pages without it that poll every two seconds. Idle, and with a change in five seconds; alternating in one run.
+CPU seconds are the web process's alone, per minute; their ratio hardly depends on the machine.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ class Pages:
     def _polled(self, key: str) -> None:
         kept = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         seen = self._ask(kept, key, "")
-        self.stop.wait(random.uniform(0, POLL))  # noqa: S311
+        self.stop.wait(random.uniform(0, POLL))
         while not self.stop.is_set():
             started = time.monotonic()
             seen = self._ask(kept, key, seen)
@@ -125,11 +125,11 @@ class Pages:
 
         ear = threading.Thread(target=listen, daemon=True)
         ear.start()
-        due = time.monotonic() + random.uniform(0, RARELY)  # noqa: S311
+        due = time.monotonic() + random.uniform(0, RARELY)
         while not self.stop.is_set():
             if told.wait(0.1):
                 told.clear()
-                self.stop.wait(random.uniform(0.06, 0.4))  # noqa: S311
+                self.stop.wait(random.uniform(0.06, 0.4))
             elif time.monotonic() < due:
                 continue
             seen = self._ask(kept, key, seen)
@@ -179,12 +179,16 @@ def change(pages: Pages, seconds: float) -> None:
         with pages.lock:
             pages.committed = 0.0
         pending = Promotion.objects.filter(status=PromotionStatus.PENDING).first()
-        who = {"actor": world.person("alice"), "via": Via.BROWSER}
+        alice = world.person("alice")
         if pending:
-            services.cancel(**who, promotion_id=pending.pk, reason="")
+            services.cancel(actor=alice, via=Via.BROWSER, promotion_id=pending.pk, reason="")
         else:
             services.request_promotion(
-                **who, target_id=target.pk, version_id=version.pk, reason="Better."
+                actor=alice,
+                via=Via.BROWSER,
+                target_id=target.pk,
+                version_id=version.pk,
+                reason="Better.",
             )
         with pages.lock:
             pages.committed = time.monotonic()

@@ -1,8 +1,8 @@
 """Pages (WSGI, on threads) and the stream of changes (asynchronous) as one application.
 
-What a2wsgi leaves open is settled here: a body is read before a thread is taken, so that slow senders hold none up;
-one that broke off never reaches a view; header names that could pass for others are dropped; and a request line has
-a limit.
+What a2wsgi leaves open is settled here: a body is read before a thread is taken, so that slow senders hold none
+up; one that broke off never reaches a view; header names that could pass for others are dropped; and a request
+line has a limit.
 """
 
 from __future__ import annotations

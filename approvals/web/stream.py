@@ -1,10 +1,10 @@
 """Tells open pages of changes as they happen: server-sent events at ``/live/``.
 
-Wake-ups make pages quick, their own polls make them certain. One look in half a second at the newest events serves
-every open page of the process: event ids are in the order of commits (``services.history.record`` appends under one
-lock), so what is behind the newest id was told. A waiting stream holds a socket and nothing else: no thread, no
-connection to the database. It carries no content, only what changed (``promotion-17 target-3``, or ``all``); the page
-asks for the rest, as whoever is signed in.
+Wake-ups make pages quick, their own polls make them certain. One look in half a second at the newest events
+serves every open page of the process: event ids are in the order of commits (``services.history.record`` appends
+under one lock), so what is behind the newest id was told. A waiting stream holds a socket and nothing else: no
+thread, no connection to the database. It carries no content, only what changed (``promotion-17 target-3``, or
+``all``); the page asks for the rest, as whoever is signed in.
 """
 
 from __future__ import annotations

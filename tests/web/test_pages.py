@@ -187,10 +187,10 @@ def test_the_inbox_holds_what_i_may_decide_and_nothing_else(world: World, browse
     promotion = world.request()
     for role, waits in (("bob", True), ("carol", True), ("alice", False), ("mallory", False)):
         html = text_of(browser(role), "/inbox/")
-        assert ("Look and decide" in html) is waits, role
+        assert ("Decide here" in html) is waits, role
     assert promotion.get_absolute_url() in text_of(browser("alice"), "/inbox/")
     world.review(promotion, "bob")
-    assert "Look and decide" not in text_of(browser("bob"), "/inbox/")
+    assert "Decide here" not in text_of(browser("bob"), "/inbox/")
 
 
 def test_the_timeline_is_filtered_and_paged(world: World, browser: Browser) -> None:
