@@ -1,8 +1,8 @@
 """What open pages cost, and how soon they know: ``.venv/bin/python -m benchmarks.live``.
 
 A hundred open pages (the inbox, which every event concerns) at the product as ``make run`` serves it: once with
-the stream (pages that are told ask for their parts after up to 0.4 seconds, and every thirty seconds anyway), once as
-pages without it that poll every two seconds. Idle, and with a change in five seconds; alternating in one run.
+the stream (pages that are told ask for their parts after up to 0.4 seconds, and every thirty seconds anyway), once
+as pages without it that poll every two seconds. Idle, and with a change in five seconds; alternating in one run.
 CPU seconds are the web process's alone, per minute; their ratio hardly depends on the machine.
 """
 
