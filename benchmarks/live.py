@@ -22,11 +22,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import psutil
 
 from benchmarks.servers import database, percentiles
+
+if TYPE_CHECKING:
+    from tests.world import World
 
 ROOT = Path(__file__).resolve().parent.parent
 POLL, RARELY, CHANGE, EACH, PAGE = 2.0, 30.0, 5.0, 10, "/inbox/"
@@ -165,14 +169,12 @@ def sessions(count: int) -> list[str]:
     return made[:count]
 
 
-def change(pages: Pages, seconds: float) -> None:
+def change(world: World, pages: Pages, seconds: float) -> None:
     """Somebody asks, then takes it back, and so on, by the product's own verbs."""
     from approvals import services
     from approvals.models import Promotion
     from approvals.states import PromotionStatus, Via
-    from tests.world import World
 
-    world = World()
     version, target = world.version(2), world.target()
     until = time.monotonic() + seconds
     while not pages.stop.wait(CHANGE) and time.monotonic() < until:
@@ -204,7 +206,7 @@ def main() -> None:
     with database():
         from tests.world import World
 
-        World()
+        world = World()
         keys = sessions(wanted.pages)
         spent: dict[tuple[bool, bool], list[float]] = {}
         asked: dict[tuple[bool, bool], int] = {}
@@ -217,7 +219,9 @@ def main() -> None:
                         pages = Pages(port, keys)
                         before = sum(process.cpu_times()[:2])
                         started = time.monotonic()
-                        changing = threading.Thread(target=_closing, args=[pages, wanted.seconds])
+                        changing = threading.Thread(
+                            target=_closing, args=[world, pages, wanted.seconds]
+                        )
                         if busy:
                             changing.start()
                         pages.run(wanted.seconds, streamed=streamed)
@@ -240,11 +244,11 @@ def main() -> None:
     print(f"commit to wake-up: {percentiles(woken)}")
 
 
-def _closing(pages: Pages, seconds: float) -> None:
+def _closing(world: World, pages: Pages, seconds: float) -> None:
     from django.db import connection
 
     try:
-        change(pages, seconds)
+        change(world, pages, seconds)
     finally:
         connection.close()
 
