@@ -1,7 +1,7 @@
 """How quickly a press in Slack is acknowledged: ``.venv/bin/python -m benchmarks.acknowledgement``.
 
 Fifty people of a team press Approve at the same moment, each with a signed request over a connection of its
-own, at the product served by gunicorn as ``make run`` serves it (one process, eight threads; a container's are
+own, at the product served as ``make run`` serves it (one process, eight threads; a container's are
 ``--workers=2 --threads=4``). Slack shows the person an error after three seconds. They press on one promotion,
 where each waits for the lock of those before; on a promotion each; and one after the other. Beside it, alternating
 and on the same server: a bolt listener that verifies the signature and acknowledges. First with a young history,
@@ -43,7 +43,7 @@ PRODUCT, EMPTY = "/integrations/slack/events", "/benchmark/empty"
 
 @contextmanager
 def server(workers: int, threads: int) -> Iterator[int]:
-    """gunicorn on this benchmark's database; yields its port."""
+    """The web process on this benchmark's database; yields its port."""
     from django.db import connection
 
     with socket.create_server(("127.0.0.1", 0)) as free:
@@ -52,9 +52,8 @@ def server(workers: int, threads: int) -> Iterator[int]:
     url = urlsplit(os.environ["DATABASE_URL"])._replace(path=f"/{name}").geturl()
     process = subprocess.Popen(
         [
-            *(sys.executable, "-m", "gunicorn", "benchmarks.web", f"--bind=127.0.0.1:{port}"),
-            *(f"--workers={workers}", f"--threads={threads}"),
-            *("--no-control-socket", "--log-level=warning"),
+            *(sys.executable, "-m", "config.serve", "--app=benchmarks.web:application"),
+            *(f"--port={port}", f"--workers={workers}", f"--threads={threads}"),
         ],
         cwd=ROOT,
         env={**os.environ, "DATABASE_URL": url},

@@ -11,9 +11,9 @@ from typing import Any
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
+import django
 from django.conf import settings
 from django.contrib.auth.decorators import login_not_required
-from django.core.wsgi import get_wsgi_application
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 from django.dispatch import receiver
@@ -25,7 +25,7 @@ from slack_bolt.adapter.django import SlackRequestHandler
 from slack_bolt.authorization import AuthorizeResult
 
 settings.ROOT_URLCONF = __name__
-application = get_wsgi_application()
+django.setup()
 _statements = 0
 
 
@@ -81,4 +81,4 @@ urlpatterns = [
 ]
 _app()
 # As the product starts: checked, and with everything imported.
-import config.wsgi  # noqa: E402, F401
+from config.asgi import application  # noqa: E402, F401

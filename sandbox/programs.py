@@ -68,15 +68,9 @@ def inside_world(env: Mapping[str, str]) -> list[Program]:
         ),
         _python(
             ("web", "Web", f"{base}/healthz"),
-            "gunicorn",
-            "config.wsgi",
-            f"--bind=127.0.0.1:{env['PORT']}",
-            "--workers=1",
+            "config.serve",
+            f"--port={env['PORT']}",
             "--threads=8",
-            # A key of a thousand characters, percent-encoded (docs/api.md).
-            "--limit-request-line=8190",
-            "--no-control-socket",
-            "--log-level=warning",
             uses_others=True,
         ),
         _python(

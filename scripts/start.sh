@@ -4,9 +4,8 @@ set -eu
 
 case "${1:-web}" in
 web)
-    exec gunicorn config.wsgi --bind "0.0.0.0:${PORT:-8000}" --workers "${WEB_WORKERS:-2}" --limit-request-line 8190 \
-        --threads "${WEB_THREADS:-4}" --worker-tmp-dir /dev/shm --no-control-socket \
-        --access-logfile - ;;
+    exec python -m config.serve --host 0.0.0.0 --port "${PORT:-8000}" --workers "${WEB_WORKERS:-2}" \
+        --threads "${WEB_THREADS:-4}" --access-log ;;
 worker)
     exec celery --app=config worker --concurrency="${WORKER_CONCURRENCY:-4}" \
         --without-gossip --without-mingle --loglevel=INFO ;;

@@ -1,19 +1,16 @@
-"""One promotion with everything around it, and the inbox."""
+"""One promotion with everything around it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from django.db.models import Prefetch, Q, QuerySet
 from django.http import Http404
-from django.utils import timezone
 
-from approvals.models import Deployment, Effect, Event, Person, Promotion
+from approvals.models import Deployment, Effect, Event, Promotion
 from approvals.models.outbox import EffectKind
-from approvals.selectors.standing import Standing, standings, waiting_for, with_everything
 from approvals.services.cases import counting_reviews
-from approvals.services.conditions import outcomes_of
-from approvals.states import OPEN_DEPLOYMENT, EffectStatus, PromotionStatus
+from approvals.states import EffectStatus
 
 # Whom an effect speaks to, as people call it.
 SERVICES = {
@@ -120,36 +117,3 @@ def registry_is_written(promotion: Promotion) -> str:
     if effect.status == EffectStatus.DONE:
         return "done"
     return "failed" if effect.status == EffectStatus.FAILED else "waiting"
-
-
-@dataclass(frozen=True)
-class Inbox:
-    """What waits for a person, what they asked for, and what was decided lately."""
-
-    waiting: list[Standing]
-    asked: list[Standing]
-    decided: list[Standing]
-
-
-# Gates are judged for so many of what waits; nobody reads more of them at a glance.
-JUDGED = 20
-
-
-def _with_gates(standing: Standing) -> Standing:
-    """What cannot be approved now says so before somebody opens it."""
-    outcomes = outcomes_of(standing.promotion, timezone.now())
-    failing = [each.sentence for each in outcomes if not each.passed]
-    return replace(standing, blockers=[*standing.blockers, *failing])
-
-
-def inbox_of(person: Person) -> Inbox:
-    """The inbox; some queries for each of the first requests that wait, for their gates."""
-    asked = with_everything(person.requests.all()).filter(status=PromotionStatus.PENDING)
-    moving = with_everything(person.requests.all()).filter(deployment__status__in=OPEN_DEPLOYMENT)
-    decided = with_everything(Promotion.objects.exclude(status=PromotionStatus.PENDING))
-    waiting = waiting_for(person)
-    return Inbox(
-        waiting=[*map(_with_gates, waiting[:JUDGED]), *waiting[JUDGED:]],
-        asked=standings([*asked, *moving], person),
-        decided=standings(decided.order_by("-decided_at", "-id")[:10], person),
-    )

@@ -21,7 +21,8 @@ from approvals.states import PromotionStatus
 
 @dataclass(frozen=True)
 class Standing:
-    """``missing`` names the teams whose approvals are still needed, one clause each."""
+    """``missing`` names the teams whose approvals are still needed, one clause each; ``only_for`` are the ids of
+    the colleagues for whom this person may act here, where they may not for themselves."""
 
     promotion: Promotion
     needed: int
@@ -29,6 +30,7 @@ class Standing:
     missing: list[str]
     blockers: list[str]
     may_act: bool
+    only_for: tuple[int, ...] = ()
 
 
 def with_everything(promotions: QuerySet[Promotion]) -> QuerySet[Promotion]:
@@ -51,6 +53,7 @@ def standing_of(promotion: Promotion, me: Sequence[Voter]) -> Standing:
     decision = decide(case)
     voted = any(vote.voter.id == me[0].id for vote in case.votes)
     used = {vote.voter.authority for vote in case.votes}
+    able = [e for e in me if whose_vote_counts(case, e) is None and e.authority not in used]
     return Standing(
         promotion=promotion,
         needed=sum(row.requirement.count for row in decision.rows),
@@ -59,12 +62,10 @@ def standing_of(promotion: Promotion, me: Sequence[Voter]) -> Standing:
             f"{row.missing} of {row.requirement.words}" for row in decision.rows if row.missing
         ],
         blockers=list(decision.blockers) if promotion.is_pending else [],
-        may_act=promotion.is_pending
-        and bool(promotion.seal)
-        and not voted
-        and any(
-            whose_vote_counts(case, each) is None and each.authority not in used for each in me
-        ),
+        may_act=promotion.is_pending and bool(promotion.seal) and not voted and bool(able),
+        only_for=tuple(each.for_id for each in able if each.for_id)
+        if all(each.for_id for each in able)
+        else (),
     )
 
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
+from django.db.models import QuerySet
+
 from approvals.calendar import in_zone
 from approvals.gates import FAIL, PASS, Column, Finding, Gate, Observation, Outcome, Signature
 from approvals.models import Deployment, ModelVersion, Person, Promotion, Target, WorkflowRun
 from approvals.rules import Policy
+from approvals.services.at_hand import CHANGES, LIVED, RUNS, at_hand
 from approvals.services.cases import NOT_A_POLICY, terms_of
 from approvals.services.evidence import newest_evidence
 from approvals.services.freezes import frozen_at
-from approvals.services.queueing import under_way
+from approvals.services.queueing import open_deployments_of, under_way
 from approvals.services.restrictions import restrictions_of
 from approvals.states import (
     ACTIVE_DEPLOYMENT,
@@ -66,10 +69,15 @@ def _not_adoptable(promotion: Promotion) -> list[Outcome]:
     if not promotion.retroactive or not promotion.is_pending:
         return []
     found = []
-    if not promotion.answers.filter(target=promotion.target_id, ended_at=None).exists():
+    changes = at_hand(promotion.target, CHANGES)
+    if changes is None:
+        adopts = promotion.answers.filter(target=promotion.target_id, ended_at=None).exists()
+    else:
+        adopts = any(each.promotion_id == promotion.pk for each in changes)
+    if not adopts:
         gone = "The out-of-band change that it would adopt is no longer there. Cancel this request."
         found.append(Outcome(FAIL, gone))
-    if promotion.target.deployments.filter(status__in=ACTIVE_DEPLOYMENT).exists():
+    if any(e.status in ACTIVE_DEPLOYMENT for e in open_deployments_of(promotion.target)):
         busy = "A deployment is under way here; what is live is known once it has ended."
         found.append(Outcome(FAIL, busy))
     return found
@@ -194,9 +202,12 @@ def _runs(version: ModelVersion) -> dict[str, list[str]]:
     if not version.git_commit:
         return {}
     newest: dict[tuple[str, str], str] = {}
-    for run in WorkflowRun.objects.filter(
-        repository=version.model.repository, head_sha=version.git_commit
-    ).order_by("created_at", "run_id"):
+    runs = at_hand(version, RUNS)
+    if runs is None:
+        runs = WorkflowRun.objects.filter(
+            repository=version.model.repository, head_sha=version.git_commit
+        ).order_by("created_at", "run_id")
+    for run in runs:
         newest[run.kind, run.workflow] = run.conclusion or "unknown" if run.is_completed else ""
     found: dict[str, list[str]] = {}
     for (kind, _), conclusion in newest.items():
@@ -220,15 +231,9 @@ def _evidence(
 
 def _lived(version: ModelVersion, now: datetime) -> dict[str, int]:
     """Seconds live by environment: from each deployment's end to the next one's at that target."""
-    done = (
-        Deployment.objects.filter(
-            target__model=version.model,
-            status=DeploymentStatus.SUCCEEDED,
-            finished_at__isnull=False,
-        )
-        .select_related("target__environment")
-        .order_by("finished_at", "pk")
-    )
+    done = at_hand(version, LIVED)
+    if done is None:
+        done = _succeeded(version)
     lived: dict[str, int] = {}
     since: dict[str, datetime | None] = {}
     for deployment in done:
@@ -243,3 +248,16 @@ def _lived(version: ModelVersion, now: datetime) -> dict[str, int]:
         if start:
             lived[name] = lived.get(name, 0) + max(int((now - start).total_seconds()), 0)
     return lived
+
+
+def _succeeded(version: ModelVersion) -> QuerySet[Deployment]:
+    """Every deployment of its model that went live, the oldest first."""
+    return (
+        Deployment.objects.filter(
+            target__model=version.model,
+            status=DeploymentStatus.SUCCEEDED,
+            finished_at__isnull=False,
+        )
+        .select_related("target__environment")
+        .order_by("finished_at", "pk")
+    )

@@ -22,6 +22,7 @@ from approvals.models import (
     WorkflowRun,
 )
 from approvals.models.outbox import EffectKind
+from approvals.services.at_hand import EVIDENCE, at_hand
 from approvals.services.history import enqueue, record
 from approvals.services.locks import lock_everywhere
 from approvals.services.refusal import Refused
@@ -236,10 +237,19 @@ def newest_evidence(
     For a promotion that ``asked_by`` asked for, what they themselves report as passed does not count (what
     a machine reports does): nobody vouches for their own request.
     """
+    own = asked_by.pk if asked_by is not None and not asked_by.is_machine else None
+    kept: list[Evidence] | None = at_hand(version, EVIDENCE)
+    if kept is not None:
+        newest: dict[str, Evidence] = {}
+        for each in kept:
+            mine = own and each.recorded_by_id == own and each.verdict == EvidenceVerdict.PASS
+            if each.environment_id in (None, environment_id) and not mine:
+                newest.setdefault(each.name, each)
+        return list(newest.values())
     rows = Evidence.objects.filter(Q(environment=None) | Q(environment=environment_id))
     rows = rows.filter(version=version)
-    if asked_by is not None and not asked_by.is_machine:
-        rows = rows.exclude(recorded_by=asked_by, verdict=EvidenceVerdict.PASS)
+    if own is not None:
+        rows = rows.exclude(recorded_by=own, verdict=EvidenceVerdict.PASS)
     return list(
         rows.select_related("recorded_by", "workflow_run")
         .order_by("name", "-produced_at", "-id")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from django.db import transaction
@@ -11,6 +12,7 @@ from django.utils import timezone
 from approvals.calendar import Span, Window, closed_until, in_zone, next_open, next_span
 from approvals.models import Environment, Freeze, Person, Promotion, Target
 from approvals.models.outbox import EffectKind
+from approvals.services.at_hand import FREEZES, at_hand
 from approvals.services.cases import NOT_A_POLICY
 from approvals.services.history import enqueue, record
 from approvals.services.locks import lock_environment
@@ -29,10 +31,14 @@ def windows_of(target: Target) -> list[Window]:
 
 def spans_of(environment: Environment, since: datetime) -> list[Span]:
     """The freezes placed by people that are not over at ``since``."""
-    open_then = Q(ends_at=None) | Q(ends_at__gt=since)
-    found = environment.freezes.filter(open_then, lifted_at=None).prefetch_related("placed_by")
+    found: Iterable[Freeze] | None = at_hand(environment, FREEZES)
+    if found is None:
+        open_then = Q(ends_at=None) | Q(ends_at__gt=since)
+        found = environment.freezes.filter(open_then, lifted_at=None).prefetch_related("placed_by")
     return [
-        Span(f"{each.placed_by}: {each.reason}", each.begins_at, each.ends_at) for each in found
+        Span(f"{each.placed_by}: {each.reason}", each.begins_at, each.ends_at)
+        for each in found
+        if each.ends_at is None or each.ends_at > since
     ]
 
 

@@ -13,6 +13,7 @@ from django.utils import timezone
 from approvals.models import Deployment, ModelVersion, Person, Promotion, Restriction, Target
 from approvals.models.outbox import EffectKind
 from approvals.rules import Policy
+from approvals.services.at_hand import RESTRICTIONS, at_hand
 from approvals.services.cases import NOT_A_POLICY, voter
 from approvals.services.history import enqueue, record
 from approvals.services.locks import lock_everywhere, lock_target
@@ -89,6 +90,9 @@ def release(
 
 def restrictions_of(promotion: Promotion) -> list[Restriction]:
     """The open restrictions that cover a promotion: its target's lock and hold, its version's quarantine."""
+    kept: list[Restriction] | None = at_hand(promotion, RESTRICTIONS)
+    if kept is not None:
+        return kept
     covering = Restriction.objects.filter(
         Q(target_id=promotion.target_id) | Q(version_id=promotion.version_id), lifted_at=None
     )

@@ -1,8 +1,8 @@
 """Pages whose parts refresh themselves while something is under way.
 
 A page names its parts. A full request renders the page with the parts in their places; htmx's poll gets
-only the parts, and nothing at all (204) when they read as they did: an unchanged page is never
-touched, so nobody loses focus, selection or an opened detail. Forms stand outside of the parts.
+only the parts, and nothing at all (204) when they read as they did. What changed is worked into the page
+element by element (static/live.js), so nobody loses focus, selection, an opened detail or what they typed.
 """
 
 from __future__ import annotations
@@ -16,6 +16,9 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.template.loader import render_to_string
 from django.utils.cache import patch_vary_headers
+
+from approvals.selectors.preferences import my_preferences
+from approvals.web.stream import address_of
 
 # The words of a relative time change by themselves; countersign.js keeps them true.
 _TIMES = re.compile(r"(<time [^>]*data-relative>)[^<]*")
@@ -54,6 +57,8 @@ def live_page(
             "seen": seen,
             "address": address or _without_seen(request),
             "about": " ".join(about),
+            "live": address_of(request),
+            "notify": my_preferences(request).notify,
         },
         "extra": extra,
     }

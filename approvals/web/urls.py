@@ -10,6 +10,7 @@ from approvals.web import (
     changes,
     comparing,
     freezes,
+    icon,
     inbox,
     insights,
     lanes,
@@ -21,6 +22,7 @@ from approvals.web import (
     promotions,
     restrictions,
     search,
+    stream,
     timeline,
 )
 
@@ -46,8 +48,11 @@ urlpatterns = [
     path("changes/<int:pk>/", changes.change, name="change"),
     path("freezes/", freezes.page, name="freezes"),
     path("inbox/decide/", inbox.decide, name="decide_many"),
+    path("inbox/decide/<int:pk>/", inbox.decide_one, name="decide_one"),
     path("inbox/", inbox.inbox, name="inbox"),
     path("timeline/lanes/", lanes.lanes, name="lanes"),
+    path("favicon.svg", icon.favicon, name="favicon"),
+    path("live/", stream.live, name="live"),
     path("timeline/", timeline.timeline, name="timeline"),
     path("insights/", insights.insights, name="insights"),
     path("pipelines/", pipelines.pipelines, name="pipelines"),

@@ -11,7 +11,7 @@ from django.urls import reverse
 
 from approvals.compare import UNKNOWN, MetricRow, compare_metrics
 from approvals.models import Deployment, Person, Promotion, Target
-from approvals.selectors.decisions import inbox_of
+from approvals.selectors.inbox import inbox_of
 from approvals.selectors.preferences import preferences_of
 from approvals.selectors.standing import Standing
 from approvals.services.cases import delegations_at

@@ -1,4 +1,4 @@
-"""Every process of a run: real PostgreSQL, Redis, MLflow, Celery and gunicorn, and the stand-ins."""
+"""Every process of a run: real PostgreSQL, Redis, MLflow, Celery and the web process, and the stand-ins."""
 
 from __future__ import annotations
 
@@ -136,13 +136,9 @@ class Stage:
                 f"--events-url={web}/slack/events",
             ],
             "web": [
-                "gunicorn",
-                "config.wsgi",
-                f"--bind=127.0.0.1:{port['BASE_URL']}",
-                "--workers=1",
+                "config.serve",
+                f"--port={port['BASE_URL']}",
                 "--threads=4",
-                "--no-control-socket",
-                "--log-level=warning",
             ],
             **{
                 name: [*worker, "--loglevel=WARNING", f"--hostname={name}@chaos"]

@@ -9,7 +9,7 @@ from django.urls import reverse
 
 from approvals.calendar import in_zone
 from approvals.models import Person, RegisteredModel
-from approvals.selectors.decisions import inbox_of
+from approvals.selectors.inbox import inbox_of
 from approvals.selectors.live import Presence, live_at
 from approvals.selectors.overview import Cell, Row, matrix
 from approvals.selectors.standing import Standing
