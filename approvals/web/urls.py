@@ -46,6 +46,7 @@ urlpatterns = [
     path("inbox/", inbox.inbox, name="inbox"),
     path("timeline/", timeline.timeline, name="timeline"),
     path("insights/", insights.insights, name="insights"),
+    path("insights/promotions/", insights.counted_rows, name="counted"),
     path("pipelines/", pipelines.pipelines, name="pipelines"),
     path("search/", search.search, name="search"),
     path("people/", people.people, name="people"),
