@@ -25,8 +25,8 @@ _UNITS = (
 
 @dataclass(frozen=True)
 class Bucket:
-    """What is known of one span of days. ``n`` rows are behind it. For bars: ``parts``, how many of each kind, from
-    the axis upwards. For times: the quartiles in seconds, None where there is no row."""
+    """What is known of one span of days. ``n`` rows are behind it. For bars: ``parts``, how many of each kind,
+    from the axis upwards. For times: the quartiles in seconds, None where there is no row."""
 
     first: date
     label: str
@@ -143,7 +143,7 @@ def bar_plot(
 
 
 def time_plot(key: str, title: str, buckets: Sequence[Bucket], per: str) -> Plot:
-    """Medians from zero with the range of the middle half, one for each bucket, joined where neighbours have one."""
+    """Medians from zero with the range of the middle half, one for each bucket, joined between neighbours."""
     highest = max((each.upper or 0 for each in buckets), default=0)
     size, unit = next((size, unit) for limit, size, unit in _UNITS if highest >= limit)
     plot = Plot(key, title, unit, "")

@@ -29,3 +29,9 @@ def percent(value: float) -> str:
     """``12 %``; ``0.4 %`` below ten where it is not whole."""
     number = value * 100
     return f"{number:.1f} %" if 0 < number < 10 else f"{number:.0f} %"
+
+
+@register.filter
+def share_only(measure: Measure) -> str:
+    """``12 %``, where the counts stand beside it."""
+    return "–" if measure.share is None else percent(measure.share)

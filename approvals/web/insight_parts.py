@@ -19,9 +19,9 @@ SAME = 0.05
 
 @dataclass(frozen=True)
 class Said:
-    """A figure in words. ``behind`` says how many rows there are, ``verdict`` is ``better``, ``worse``, ``same`` or
-    empty, ``change`` tells of the period before, ``link`` leads to the counted rows, ``all`` to those that a share
-    is of, ``excluded`` to those without the time."""
+    """A figure in words. ``behind`` says how many rows there are, ``verdict`` is ``better``, ``worse``, ``same``
+    or empty, ``change`` tells of the period before, ``link`` leads to the counted rows, ``all`` to those that a
+    share is of, ``excluded`` to those without the time."""
 
     figure: Figure
     measure: Measure

@@ -69,7 +69,9 @@ def counted(
     statement = f"""
         SELECT moment, key, seconds, promotion_id, change_id FROM (
           SELECT moment, promotion_id, change_id, {figure.seconds or "NULL::float8"} AS seconds,
-            row_number() OVER (PARTITION BY moment ORDER BY promotion_id, change_id, {figure.seconds or "1"}) AS key
+            row_number() OVER (
+              PARTITION BY moment ORDER BY promotion_id, change_id, {figure.seconds or "1"}
+            ) AS key
           FROM ({FAMILIES[figure.family]}) AS rows
           WHERE ({condition}) {"AND team = %(team)s" if figure is REQUIREMENT else ""}
         ) AS chosen

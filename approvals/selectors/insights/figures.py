@@ -105,7 +105,8 @@ FIGURES = {
             "by_people",
             "From the request to the decision, for every promotion and rollback that people approved or rejected "
             "in the period. Not counted: what was withdrawn, superseded or expired, what the policy or monitoring "
-            "approved by itself, what was adopted after it had gone live, and what was approved by breaking the glass.",
+            "approved by itself, what was adopted after it had gone live, and what was approved by breaking the "
+            "glass.",
             "requests that people decided",
             seconds="waited",
         ),
@@ -147,8 +148,8 @@ FIGURES = {
             "Rollback time",
             "deliveries",
             "went_live AND is_rollback",
-            "From the request of a rollback, by a person or by monitoring, to the moment at which the former version "
-            "was live again.",
+            "From the request of a rollback, by a person or by monitoring, to the moment at which the former "
+            "version was live again.",
             "rollbacks that went live",
             seconds="asked_to_live",
         ),
@@ -190,8 +191,8 @@ FIGURES = {
             "Run success",
             "runs",
             "true",
-            "Of the deployment workflow's runs that ended in the period, one for each step of a rollout, the share "
-            "that succeeded. Cancelled runs are not counted.",
+            "Of the deployment workflow's runs that ended in the period, one for each step of a rollout, the "
+            "share that succeeded. Cancelled runs are not counted.",
             "runs that ended",
             better="higher",
             counted="succeeded",
@@ -202,7 +203,8 @@ FIGURES = {
             "Run duration",
             "runs",
             "succeeded",
-            "From the start to the end of each of the deployment workflow's runs that succeeded, by GitHub's clock.",
+            "From the start to the end of each of the deployment workflow's runs that succeeded, by GitHub's "
+            "clock.",
             "runs that succeeded",
             seconds="took",
             missing="without known times",

@@ -191,9 +191,9 @@ REQUIREMENT = Figure(
     "requirements",
     "true",
     "From the request until so many members of the team had approved as the sealed policy asks for, for every "
-    "promotion and rollback that people approved in the period. Who is in a team is taken as it is today. Somebody in "
-    "two teams counts here for both. Where fewer of today's members approved than were asked for, the time is not "
-    "known and the request is left out.",
+    "promotion and rollback that people approved in the period. Who is in a team is taken as it is today. "
+    "Somebody in two teams counts here for both. Where fewer of today's members approved than were asked for, "
+    "the time is not known and the request is left out.",
     "requests that this team approved",
     seconds="met",
     missing="with approvers who are not in the team any more",

@@ -14,8 +14,8 @@ LONGEST = 3660
 
 @dataclass(frozen=True)
 class Period:
-    """The days ``since`` … ``until``, both included, on the clocks of ``zone``. ``days`` is 30, 90 or 365 where it
-    was chosen as "the last so many days", else 0. ``problem`` says what of the address could not be read."""
+    """The days ``since`` … ``until``, both included, on the clocks of ``zone``. ``days`` is 30, 90 or 365 where
+    it was chosen as "the last so many days", else 0. ``problem`` says what of the address could not be read."""
 
     since: date
     until: date
@@ -84,8 +84,8 @@ class Period:
 
 
 def period_of(given: Mapping[str, str], now: datetime, zone: tzinfo) -> Period:
-    """The period that an address names by ``days``, or by ``since`` and ``until`` (YYYY-MM-DD); what cannot be read
-    gives the last 90 days, and says so."""
+    """The period that an address names by ``days``, or by ``since`` and ``until`` (YYYY-MM-DD); what cannot be
+    read gives the last 90 days, and says so."""
     today = now.astimezone(zone).date()
     since, until = given.get("since", "").strip(), given.get("until", "").strip()
     if since or until:

@@ -1,21 +1,26 @@
 """What the figures count, as SQL: one statement for each family of rows.
 
 The page's figures aggregate these rows and the lists show them, so a figure and its list cannot disagree. All
-values are parameters; ``%(begin)s`` and ``%(end)s`` bound the moment that places a row in a period, ``%(targets)s`` and
-``%(people)s`` are lists of ids or NULL for all. Every row has ``promotion_id`` or ``change_id``, ``target_id``,
-``requester_id`` and ``moment``; lengths are in seconds, NULL where one of the two times is not known.
+values are parameters; ``%(begin)s`` and ``%(end)s`` bound the moment that places a row in a period,
+``%(targets)s`` and ``%(people)s`` are lists of ids or NULL for all. Every row has ``promotion_id`` or
+``change_id``, ``target_id``, ``requester_id`` and ``moment``; lengths are in seconds, NULL where one of the two times is not known.
 """
 
 from __future__ import annotations
 
-_WHERE = """
+
+def _narrowed(rows: str, target: str) -> str:
+    """The statement, about the chosen targets and requesters alone; ``target`` is its column."""
+    return f"""{rows}
   AND (%(targets)s::bigint[] IS NULL OR {target} = ANY(%(targets)s))
   AND (%(people)s::bigint[] IS NULL OR p.requester_id = ANY(%(people)s))
 """
 
+
 # One row for each deployment that was begun and has ended. Found from the few rollbacks and marks, not by asking
 # for each deployment: "undone" are the versions that had to be taken out again after they had gone live.
-DELIVERIES = """
+DELIVERIES = _narrowed(
+    """
 WITH undone AS MATERIALIZED (
   SELECT former.id
   FROM approvals_promotion asked
@@ -81,11 +86,14 @@ LEFT JOIN LATERAL (
 WHERE d.finished_at >= %(begin)s AND d.finished_at < %(end)s
   AND d.status IN ('succeeded', 'failed', 'cancelled') AND NOT p.retroactive
   AND (s.began_at IS NOT NULL OR d.status = 'succeeded')
-""" + _WHERE.format(target="d.target_id")
+""",
+    "d.target_id",
+)
 
 # One row for each promotion that was decided. "by_people": a rejection, or an approval with at least one review
 # that counts; what a policy or monitoring approved by itself, and broken glass, waited for nobody.
-DECISIONS = """
+DECISIONS = _narrowed(
+    """
 SELECT
   p.id AS promotion_id, NULL::bigint AS change_id, p.target_id, p.requester_id, p.decided_at AS moment,
   p.status = 'approved' AS approved,
@@ -100,11 +108,14 @@ SELECT
   extract(epoch FROM p.decided_at - p.requested_at)::float8 AS waited
 FROM approvals_promotion p
 WHERE p.decided_at >= %(begin)s AND p.decided_at < %(end)s AND NOT p.retroactive
-""" + _WHERE.format(target="p.target_id")
+""",
+    "p.target_id",
+)
 
 # One row for each line of the sealed policy of each promotion that people approved: the moment at which so many
 # different members of its teams had approved. The membership is today's: nobody keeps the one of then.
-REQUIREMENTS = """
+REQUIREMENTS = _narrowed(
+    """
 SELECT
   p.id AS promotion_id, NULL::bigint AS change_id, p.target_id, p.requester_id, p.decided_at AS moment,
   (SELECT string_agg(slug, ' or ' ORDER BY place)
@@ -126,10 +137,13 @@ CROSS JOIN LATERAL jsonb_array_elements(
 ) AS wanted(line)
 WHERE p.decided_at >= %(begin)s AND p.decided_at < %(end)s AND NOT p.retroactive
   AND p.status = 'approved' AND p.overridden_by_id IS NULL
-""" + _WHERE.format(target="p.target_id")
+""",
+    "p.target_id",
+)
 
 # One row for each workflow run that delivered a step and has ended.
-RUNS = """
+RUNS = _narrowed(
+    """
 SELECT
   d.promotion_id, NULL::bigint AS change_id, d.target_id, p.requester_id, s.finished_at AS moment,
   s.outcome = 'succeeded' AS succeeded,
@@ -140,11 +154,13 @@ JOIN approvals_deployment d ON d.id = s.deployment_id
 JOIN approvals_promotion p ON p.id = d.promotion_id
 JOIN approvals_workflowrun run ON run.id = s.workflow_run_id
 WHERE s.finished_at >= %(begin)s AND s.finished_at < %(end)s AND s.outcome IN ('succeeded', 'failed')
-""" + _WHERE.format(target="d.target_id")
+""",
+    "d.target_id",
+)
 
 # All that changed what is live: what went live by a promotion, and what was declared as out-of-band. Nobody asked
 # for the latter, so there is none of it where only one team's requests are looked at.
-CHANGES = (
+_WENT_LIVE = _narrowed(
     """
 SELECT
   d.promotion_id, NULL::bigint AS change_id, d.target_id, p.requester_id, d.finished_at AS moment,
@@ -152,22 +168,21 @@ SELECT
 FROM approvals_deployment d
 JOIN approvals_promotion p ON p.id = d.promotion_id
 WHERE d.finished_at >= %(begin)s AND d.finished_at < %(end)s AND d.status = 'succeeded' AND NOT p.retroactive
-"""
-    + _WHERE.format(target="d.target_id")
-    + """
-UNION ALL
+""",
+    "d.target_id",
+)
+_OUT_OF_BAND = """
 SELECT NULL, c.id, c.target_id, NULL, c.declared_at, true
 FROM approvals_outofbandchange c
 WHERE c.declared_at >= %(begin)s AND c.declared_at < %(end)s
   AND (%(targets)s::bigint[] IS NULL OR c.target_id = ANY(%(targets)s))
   AND %(people)s::bigint[] IS NULL
 """
-)
 
 FAMILIES = {
     "deliveries": DELIVERIES,
     "decisions": DECISIONS,
     "requirements": REQUIREMENTS,
     "runs": RUNS,
-    "changes": CHANGES,
+    "changes": f"{_WENT_LIVE} UNION ALL {_OUT_OF_BAND}",
 }
