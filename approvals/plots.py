@@ -122,7 +122,9 @@ def bar_plot(
     """Counts from zero, one bar for each bucket, its parts on top of each other. ``per`` is the bucket's width."""
     plot = Plot(key, title, f"number per {per}", "", legend=legend)
     most = max((sum(each.parts) for each in buckets), default=0)
-    step, up = _frame(plot, buckets, most, [(value, f"{value:g}") for value in _whole(most)])
+    values = [value for value in _up_to(max(most, 1)) if value == int(value)]
+    marks = [(value, f"{value:g}") for value in values]
+    step, up = _frame(plot, buckets, values[-1], marks)
     for index, each in enumerate(buckets):
         base = 0
         for kind, count in enumerate(each.parts):
@@ -147,8 +149,9 @@ def time_plot(key: str, title: str, buckets: Sequence[Bucket], per: str) -> Plot
     highest = max((each.upper or 0 for each in buckets), default=0)
     size, unit = next((size, unit) for limit, size, unit in _UNITS if highest >= limit)
     plot = Plot(key, title, unit, "")
-    marks = [(value * size, f"{value:g}") for value in ticks(0, max(highest, 1) / size, 4)]
-    step, up = _frame(plot, buckets, max(highest, 1), marks)
+    values = _up_to(max(highest, 1) / size)
+    marks = [(value * size, f"{value:g}") for value in values]
+    step, up = _frame(plot, buckets, values[-1] * size, marks)
     stretch: list[tuple[float, float]] = []
     for index, each in enumerate(buckets):
         if each.median is None or each.lower is None or each.upper is None:
@@ -190,9 +193,12 @@ def _centre(step: float, index: int) -> float:
     return round(LEFT + step * (index + 0.5), 2)
 
 
-def _whole(most: int) -> list[float]:
-    """Ticks at whole numbers: there is no half deployment."""
-    return [value for value in ticks(0, max(most, 1), 4) if value == int(value)]
+def _up_to(highest: float) -> list[float]:
+    """Round values from zero, the last one at least ``highest``: so the axis says how high everything is."""
+    values = ticks(0, highest, 4)
+    if len(values) > 1 and values[-1] < highest:
+        values.append(round(2 * values[-1] - values[-2], 12))
+    return values
 
 
 def _extent(buckets: Sequence[Bucket]) -> str:

@@ -173,7 +173,8 @@ class Workflow:
 
 
 # The runs of the period, and by commit whether the workflow both passed and failed for it or was tried again.
-# Whole workflows, whole kinds and their buckets come from one pass over the runs.
+# A deployment runs on the branch's newest commit whatever it deploys, so there each run stands for itself. Whole
+# workflows, whole kinds and their buckets come from one pass over the runs.
 _DOING = """
 WITH chosen AS (
   SELECT run.repository, run.workflow, run.kind, run.head_sha, run.attempt, run.run_id,
@@ -202,7 +203,8 @@ FROM (
   SELECT repository, workflow, kind,
     bool_or(attempt > 1 AND passed) OR (bool_or(passed) AND bool_or(failed)) AS flaky
   FROM chosen WHERE passed OR failed
-  GROUP BY repository, workflow, kind, CASE head_sha WHEN '' THEN run_id::text ELSE head_sha END
+  GROUP BY repository, workflow, kind,
+    CASE WHEN kind = 'deploy' OR head_sha = '' THEN run_id::text ELSE head_sha END
 ) AS commits
 GROUP BY GROUPING SETS ((kind), (repository, workflow, kind))
 """

@@ -136,5 +136,5 @@ def plotted(
         )
     if figure.kind == "time":
         return time_plot(figure.key, figure.name, buckets, period.unit)
-    legend = ("the others", figure.hit_words) if figure.kind == "share" else (figure.noun,)
+    legend = (figure.rest_words, figure.hit_words) if figure.kind == "share" else (figure.noun,)
     return bar_plot(figure.key, figure.name, buckets, legend, period.unit)

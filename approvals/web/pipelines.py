@@ -38,6 +38,7 @@ OUTCOMES = Figure(
     better="higher",
     counted="failed",
     hit_words="failed",
+    rest_words="passed",
 )
 
 

@@ -55,7 +55,7 @@ def counted(
     :attr:`Listed.older` of the page before. Keyset paging; three queries."""
     condition = {
         "all": figure.of,
-        "missing": f"({figure.of}) AND ({figure.seconds or 'NULL'}) IS NULL",
+        "missing": f"({figure.of}) AND ({figure.seconds}) IS NULL" if figure.seconds else "false",
     }.get(part, figure.condition)
     moment, key = _place(before)
     given: dict[str, Any] = {

@@ -13,7 +13,8 @@ class Figure:
     """One figure. ``of`` are the rows that it is about; a share counts those of them that are ``counted``; a time
     measures ``seconds`` of them, and rows without are excluded and told. Exactly one of the two is set, neither
     for a plain count. ``better`` is ``higher``, ``lower`` or empty where neither direction is better; ``noun``
-    names what it is about, ``hit_words`` the counted ones of a share, ``missing`` why a time may be unknown."""
+    names what it is about, ``hit_words`` and ``rest_words`` the counted
+    ones of a share and the others, ``missing`` why a time may be unknown."""
 
     key: str
     name: str
@@ -26,6 +27,7 @@ class Figure:
     seconds: str = ""
     missing: str = ""
     hit_words: str = ""
+    rest_words: str = ""
 
     @property
     def kind(self) -> str:
@@ -83,6 +85,7 @@ FIGURES = {
             "deployments that ended",
             counted="failed",
             hit_words="failed",
+            rest_words="went well",
         ),
         Figure(
             "restore",
@@ -162,6 +165,7 @@ FIGURES = {
             "deployments that went live",
             counted="is_rollback",
             hit_words="rollbacks",
+            rest_words="promotions",
         ),
         Figure(
             "out_of_band",
@@ -174,6 +178,7 @@ FIGURES = {
             "changes",
             counted="out_of_band",
             hit_words="out-of-band",
+            rest_words="by promotions",
         ),
         Figure(
             "overrides",
@@ -185,6 +190,7 @@ FIGURES = {
             "approvals",
             counted="overridden",
             hit_words="glass broken",
+            rest_words="by the rules",
         ),
         Figure(
             "run_success",
@@ -197,6 +203,7 @@ FIGURES = {
             better="higher",
             counted="succeeded",
             hit_words="succeeded",
+            rest_words="failed",
         ),
         Figure(
             "run_duration",

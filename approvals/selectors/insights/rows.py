@@ -3,7 +3,8 @@
 The page's figures aggregate these rows and the lists show them, so a figure and its list cannot disagree. All
 values are parameters; ``%(begin)s`` and ``%(end)s`` bound the moment that places a row in a period,
 ``%(targets)s`` and ``%(people)s`` are lists of ids or NULL for all. Every row has ``promotion_id`` or
-``change_id``, ``target_id``, ``requester_id`` and ``moment``; lengths are in seconds, NULL where one of the two times is not known.
+``change_id``, ``target_id``, ``requester_id`` and ``moment``; lengths are in seconds, NULL where one of the two
+times is not known.
 """
 
 from __future__ import annotations
