@@ -128,7 +128,16 @@ class Promotion(models.Model):
                 name="retroactive_is_approved_by_people",
             ),
         ]
-        indexes = [models.Index(fields=["status", "expires_at"], name="promotion_due")]
+        indexes = [
+            models.Index(fields=["status", "expires_at"], name="promotion_due"),
+            # The insights look at what was decided in a period, and find failures from the few rollbacks.
+            models.Index(fields=["decided_at"], name="promotion_by_decision"),
+            models.Index(
+                fields=["decided_at"],
+                condition=Q(kind=PromotionKind.ROLLBACK),
+                name="promotion_rollbacks",
+            ),
+        ]
 
     def __str__(self) -> str:
         return (

@@ -85,6 +85,15 @@ class Deployment(models.Model):
                 name="one_active_deployment_per_target",
             ),
         ]
+        indexes = [
+            # What ended in a period, and what was live at a target before and after a moment.
+            models.Index(fields=["finished_at"], name="deployment_by_end"),
+            models.Index(
+                fields=["target", "-finished_at", "-id"],
+                condition=Q(status=DeploymentStatus.SUCCEEDED),
+                name="deployment_live_at",
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"Deployment {self.pk} of {self.version} ({self.status})"
@@ -156,6 +165,7 @@ class Step(models.Model):
             models.UniqueConstraint(fields=["deployment", "ordinal"], name="step_once"),
             models.CheckConstraint(condition=Q(percent__lte=100), name="step_at_most_100_percent"),
         ]
+        indexes = [models.Index(fields=["finished_at"], name="step_by_end")]
 
     def __str__(self) -> str:
         return f"Step {self.ordinal} of deployment {self.deployment_id}"
