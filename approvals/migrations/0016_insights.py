@@ -24,7 +24,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             "promotion",
-            models.Index(fields=["decided_at"], condition=Q(kind="rollback"), name="promotion_rollbacks"),
+            models.Index(fields=["id"], condition=Q(kind="rollback"), name="promotion_rollbacks"),
         ),
         migrations.AddIndex("step", models.Index(fields=["finished_at"], name="step_by_end")),
         migrations.AddIndex("mark", models.Index(fields=["placed_at"], name="mark_by_time")),

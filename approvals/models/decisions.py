@@ -133,7 +133,7 @@ class Promotion(models.Model):
             # The insights look at what was decided in a period, and find failures from the few rollbacks.
             models.Index(fields=["decided_at"], name="promotion_by_decision"),
             models.Index(
-                fields=["decided_at"],
+                fields=["id"],
                 condition=Q(kind=PromotionKind.ROLLBACK),
                 name="promotion_rollbacks",
             ),

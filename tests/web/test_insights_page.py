@@ -22,8 +22,10 @@ LINK = re.compile(r'href="(/insights/promotions/\?[^"]*figure=[^"]*)">([^<]*)</a
 
 
 def version(world: World, number: int, model: str = "fraud-detector") -> ModelVersion:
+    # Told of once: another moment would make it another version.
+    known = ModelVersion.objects.filter(model__name=model, number=number).first()
     moment = timezone.now() - timedelta(days=20)
-    return world.version(number, model, registered_at=moment)
+    return known or world.version(number, model, registered_at=moment)
 
 
 def page(client: Client, address: str) -> str:
@@ -93,7 +95,9 @@ def test_the_last_environment_is_meant_unless_said(world: World, browser: Browse
     for address in ("?environment=*", "?environment=staging"):
         html = page(alice, f"/insights/promotions/{address}&figure=frequency")
         assert html.count('<li class="row') == 1
-    assert page(alice, "/insights/promotions/?figure=frequency&environment=*&since=2020-01-01&until=2020-02-01").count('<li class="row') == 0  # fmt: skip
+    long_ago = "environment=*&since=2020-01-01&until=2020-02-01"
+    html = page(alice, f"/insights/promotions/?figure=frequency&{long_ago}")
+    assert html.count('<li class="row') == 0
 
 
 @pytest.mark.parametrize(

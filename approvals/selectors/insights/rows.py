@@ -32,9 +32,10 @@ WITH undone AS MATERIALIZED (
       AND (earlier.finished_at, earlier.id) < (back.finished_at, back.id)
     ORDER BY earlier.finished_at DESC, earlier.id DESC LIMIT 1
   ) former
-  WHERE asked.kind = 'rollback' AND asked.decided_at IS NOT NULL
+  WHERE asked.kind = 'rollback'
     AND back.status = 'succeeded' AND back.finished_at >= %(begin)s
     AND former.version_id <> back.version_id
+    AND (%(targets)s::bigint[] IS NULL OR back.target_id = ANY(%(targets)s))
   UNION
   SELECT latest.id
   FROM approvals_mark mark
@@ -45,6 +46,7 @@ WITH undone AS MATERIALIZED (
     ORDER BY earlier.finished_at DESC, earlier.id DESC LIMIT 1
   ) latest
   WHERE mark.kind = 'bad' AND mark.placed_at >= %(begin)s
+    AND (%(targets)s::bigint[] IS NULL OR mark.target_id = ANY(%(targets)s))
     AND NOT EXISTS (
       SELECT FROM approvals_mark newer
       WHERE newer.target_id = mark.target_id AND newer.version_id = mark.version_id
