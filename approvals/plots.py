@@ -11,8 +11,8 @@ from datetime import date
 
 from approvals.charts import Scale, line, ticks
 
-WIDTH, HEIGHT = 560, 216
-LEFT, RIGHT, TOP, BOTTOM = 50, 8, 14, 44
+WIDTH, HEIGHT = 560, 232
+LEFT, RIGHT, TOP, BOTTOM = 50, 14, 30, 44
 # So many words fit below the axis.
 _MOST_LABELS = 7
 _UNITS = (
