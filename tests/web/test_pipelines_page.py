@@ -50,7 +50,7 @@ def test_flakiness_success_and_duration_as_defined(world: World) -> None:
     run(5, at=NOON, attempt=2, conclusion="failure")  # failed twice: not flaky
     run(6, at=NOON, conclusion="cancelled")
     run(7, at=NOON, status="in_progress", conclusion="")
-    deploy = {"kind": "deploy", "workflow": "deploy-model.yml", "head_sha": same}
+    deploy: dict[str, Any] = {"kind": "deploy", "workflow": "deploy-model.yml", "head_sha": same}
     run(8, at=NOON, **deploy)
     run(9, at=NOON, conclusion="failure", **deploy)  # another deployment of the same commit
     run(10, at=MARCH.end)
@@ -138,7 +138,7 @@ def test_pages_go_on_where_the_last_one_ended(
 
 def test_what_people_wrote_on_github_is_text(world: World, browser: Browser) -> None:
     hostile = "<img src=x onerror=alert(1)>"
-    words = dict.fromkeys(["title", "head_branch", "actor", "workflow"], hostile)
+    words: dict[str, Any] = dict.fromkeys(["title", "head_branch", "actor", "workflow"], hostile)
     run(1, url="javascript:alert(1)", **words)
     html = browser("alice").get("/pipelines/", {"q": hostile}).content.decode()
     assert hostile not in html and "javascript:" not in html and "&lt;img src=x" in html
