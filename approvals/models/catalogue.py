@@ -245,7 +245,12 @@ class WorkflowRun(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["repository", "run_id"], name="workflow_run_once"),
         ]
-        indexes = [models.Index(fields=["repository", "-created_at"], name="run_by_repository")]
+        indexes = [
+            models.Index(fields=["repository", "-created_at"], name="run_by_repository"),
+            # The pages of runs, of all kinds or of one.
+            models.Index(fields=["-created_at", "-id"], name="run_newest"),
+            models.Index(fields=["kind", "-created_at", "-id"], name="run_newest_of_kind"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.title or self.workflow} (run {self.run_id})"

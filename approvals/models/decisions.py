@@ -134,6 +134,13 @@ class Promotion(models.Model):
             models.Index(
                 fields=["target", "-requested_at", "-id"], name="promotion_newest_of_target"
             ),
+            # The insights look at what was decided in a period, and find failures from the few rollbacks.
+            models.Index(fields=["decided_at"], name="promotion_by_decision"),
+            models.Index(
+                fields=["id"],
+                condition=Q(kind=PromotionKind.ROLLBACK),
+                name="promotion_rollbacks",
+            ),
         ]
 
     def __str__(self) -> str:

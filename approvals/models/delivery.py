@@ -86,6 +86,8 @@ class Deployment(models.Model):
             ),
         ]
         indexes = [
+            # What ended in a period.
+            models.Index(fields=["finished_at"], name="deployment_by_end"),
             # What was live at a moment: the last one there that had succeeded by then.
             models.Index(
                 fields=["target", "-finished_at", "-id"],
@@ -164,6 +166,7 @@ class Step(models.Model):
             models.UniqueConstraint(fields=["deployment", "ordinal"], name="step_once"),
             models.CheckConstraint(condition=Q(percent__lte=100), name="step_at_most_100_percent"),
         ]
+        indexes = [models.Index(fields=["finished_at"], name="step_by_end")]
 
     def __str__(self) -> str:
         return f"Step {self.ordinal} of deployment {self.deployment_id}"

@@ -28,6 +28,7 @@ class Mark(models.Model):
 
     class Meta:
         ordering = ["-placed_at", "-id"]
+        indexes = [models.Index(fields=["placed_at"], name="mark_by_time")]
 
     def __str__(self) -> str:
         return f"{self.version} is {self.get_kind_display().lower()} in {self.target.environment}"
@@ -136,6 +137,7 @@ class OutOfBandChange(models.Model):
                 name="one_open_change_per_finding",
             ),
         ]
+        indexes = [models.Index(fields=["declared_at"], name="change_by_declaration")]
 
     def __str__(self) -> str:
         return f"Out-of-band change {self.pk} at {self.target}"

@@ -55,6 +55,7 @@ urlpatterns = [
     path("live/", stream.live, name="live"),
     path("timeline/", timeline.timeline, name="timeline"),
     path("insights/", insights.insights, name="insights"),
+    path("insights/promotions/", insights.counted_rows, name="counted"),
     path("pipelines/", pipelines.pipelines, name="pipelines"),
     path("search/", search.search, name="search"),
     path("people/", people.people, name="people"),

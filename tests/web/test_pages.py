@@ -445,7 +445,7 @@ def test_every_named_page_is_listed_here() -> None:
         "timeline", "profile", "sandbox_sign_in", "restrict",
         "freezes", "decide_many", "delegation", "preferences",
         "policy", "policy_simulate", "change", "mark",
-        "insights", "pipelines", "search", "people", "lanes", "compare",
+        "insights", "counted", "pipelines", "search", "people", "lanes", "compare",
         "live", "favicon", "decide_one",
     }  # fmt: skip
 
