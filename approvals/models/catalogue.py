@@ -245,7 +245,11 @@ class WorkflowRun(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["repository", "run_id"], name="workflow_run_once"),
         ]
-        indexes = [models.Index(fields=["repository", "-created_at"], name="run_by_repository")]
+        indexes = [
+            models.Index(fields=["repository", "-created_at"], name="run_by_repository"),
+            # People know a run by its number, "run 42": the search finds the newest of that number.
+            models.Index(fields=["number", "-created_at"], name="run_by_number"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.title or self.workflow} (run {self.run_id})"

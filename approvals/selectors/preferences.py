@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
+from django.http import HttpRequest
+
 from approvals.models import Person, Preferences
+
+
+def my_preferences(request: HttpRequest) -> Preferences:
+    """The wishes of whoever asks, read once for a page; the defaults for a stranger."""
+    found: Preferences | None = getattr(request, "_preferences", None)
+    if found is None:
+        user = getattr(request, "user", None)
+        found = preferences_of(user) if isinstance(user, Person) else Preferences()
+        request._preferences = found  # type: ignore[attr-defined]
+    return found
 
 
 def preferences_of(person: Person) -> Preferences:
