@@ -107,7 +107,7 @@ class Found:
     """What a text may mean, the likeliest of each kind first.
 
     ``freezable``: environments that this person may freeze; ``going_back``: targets where they may ask for a
-    rollback; both only where the text asks for it.
+    rollback; both only where the text asks for it. ``by_number``: the text named a version.
     """
 
     models: list[RegisteredModel] = field(default_factory=list)
@@ -117,6 +117,7 @@ class Found:
     runs: list[WorkflowRun] = field(default_factory=list)
     freezable: list[Environment] = field(default_factory=list)
     going_back: list[Target] = field(default_factory=list)
+    by_number: bool = False
 
 
 def find_everything(person: Person, text: str) -> Found:
@@ -141,6 +142,7 @@ def find_everything(person: Person, text: str) -> Found:
         runs=_runs(wanted),
         freezable=_freezable(person, wanted),
         going_back=_going_back(person, wanted),
+        by_number=version is not None,
     )
 
 

@@ -65,28 +65,29 @@ def keys(request: HttpRequest) -> HttpResponse:
 
 
 def _sections(found: Found, pages: list[Place], text: str) -> Iterator[Section]:
+    models = (
+        "Models",
+        [
+            Hit("box", each.name, one_line(each.description, 120), each.get_absolute_url())
+            for each in found.models
+        ],
+    )
+    versions = (
+        "Versions",
+        [
+            Hit(
+                "tag",
+                str(each),
+                one_line(each.run_name or each.description, 120),
+                each.get_absolute_url(),
+            )
+            for each in found.versions
+        ],
+    )
     groups = [
         ("Do", _doing(found)),
         ("Promotions", [_promotion(each) for each in found.promotions]),
-        (
-            "Models",
-            [
-                Hit("box", each.name, one_line(each.description, 120), each.get_absolute_url())
-                for each in found.models
-            ],
-        ),
-        (
-            "Versions",
-            [
-                Hit(
-                    "tag",
-                    str(each),
-                    one_line(each.run_name or each.description, 120),
-                    each.get_absolute_url(),
-                )
-                for each in found.versions
-            ],
-        ),
+        *([versions, models] if found.by_number else [models, versions]),
         (
             "People",
             [
@@ -100,11 +101,14 @@ def _sections(found: Found, pages: list[Place], text: str) -> Iterator[Section]:
             ],
         ),
         ("Workflow runs", [_run(each) for each in found.runs]),
-        ("Pages", [Hit(each.icon, each.title, "", each.address, each.key) for each in pages]),
+        (
+            "Pages" if text else "Go to",
+            [Hit(each.icon, each.title, "", each.address, each.key) for each in pages],
+        ),
     ]
     for title, hits in groups:
         if hits:
-            yield Section("Go to" if title == "Pages" and not text else title, hits)
+            yield Section(title, hits)
 
 
 def _doing(found: Found) -> list[Hit]:
