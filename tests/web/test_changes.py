@@ -149,7 +149,7 @@ class TestPages:
         moved(world)
         client = browser("bob")
         client.get("/")
-        with django_assert_max_num_queries(24):
+        with django_assert_max_num_queries(25):
             client.get("/")
 
 
