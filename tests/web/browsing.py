@@ -7,9 +7,9 @@
 
 Use ``committed_world``: the server reads in connections of its own.
 
-Playwright's synchronous API keeps an event loop running in the test's thread, and Django's ORM refuses to block a
-running loop. Here that loop is idle while the test itself runs, so :func:`chromium` lifts Django's check for as long
-as the module's browser is open, and no longer: tests may use the ORM and the verbs between two looks at a page.
+Playwright's synchronous API keeps an event loop running in the test's thread, and Django's ORM refuses to block
+a running loop. Here that loop is idle while the test itself runs, so :func:`chromium` lifts Django's check for
+as long as the module's browser is open, and no longer: tests may use the ORM and the verbs between two looks.
 """
 
 from __future__ import annotations

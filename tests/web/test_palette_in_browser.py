@@ -70,7 +70,7 @@ def test_keys_go_and_move_but_never_decide(committed_world: World, windows: Wind
     page.keyboard.type("gi ? jk")
     expect(page.locator("#decision-text")).to_have_value("gi ? jk")
     assert Promotion.objects.get().status == PromotionStatus.PENDING
-    page.locator("h1").click()
+    page.locator("#decision-text").evaluate("each => each.blur()")
     page.keyboard.press("?")
     dialog = page.get_by_role("dialog", name="Keyboard shortcuts")
     expect(dialog).to_be_visible()
