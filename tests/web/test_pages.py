@@ -450,6 +450,7 @@ def test_every_named_page_is_listed_here() -> None:
         "freezes", "decide_many", "delegation", "preferences",
         "policy", "policy_simulate", "change", "mark",
         "insights", "pipelines", "search", "people",
+        "keys", "looks", "theme", "end_sessions", "make_token", "revoke_token",
     }  # fmt: skip
 
 
