@@ -10,5 +10,6 @@ class ApprovalsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Register the system checks."""
+        """Register the system checks, and what is written down when somebody signs in."""
         from approvals import checks  # noqa: F401
+        from approvals.web import account  # noqa: F401

@@ -184,6 +184,11 @@ def _zones() -> frozenset[str]:
     return frozenset(available_timezones())
 
 
+def is_zone(name: str) -> bool:
+    """Whether it is the name of a time zone, such as ``Europe/Amsterdam``."""
+    return name in _zones()
+
+
 def _zone(name: str) -> ZoneInfo:
     # Looked up first: ZoneInfo reads files by name, and fails in many ways.
     if name not in _zones():

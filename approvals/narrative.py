@@ -176,6 +176,7 @@ KINDS: dict[str, Kind] = {
     "person.activated": Kind("{actor} activated {person}", "user-check"),
     "person.deactivated": Kind("{actor} deactivated {person}", "user-x", "attention"),
     "preferences.changed": Kind("{actor} changed how they are told: {wishes}", "bell-ring"),
+    "sessions.ended": Kind("{actor} ended sessions of their own: {count}", "log-out"),
     "token.created": Kind("{actor} made the API token {prefix}… for {person}: {name}", "key-round"),
     "token.revoked": Kind(
         "{actor} revoked the API token {prefix}… of {person}: {name}", "key-round", "attention"

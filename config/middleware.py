@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from time import time
+from urllib.parse import unquote
+from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+
+from approvals.calendar import is_zone
+from approvals.selectors.preferences import my_preferences
+from approvals.web.account import remember_session
+from approvals.web.pages import person_of
 
 # Nothing inline, nothing from elsewhere: what people write can never become a script.
 POLICY = (
@@ -15,6 +24,9 @@ POLICY = (
 )
 # Django's own admin pages use inline styles.
 ADMIN_POLICY = POLICY.replace("style-src 'self'", "style-src 'self' 'unsafe-inline'")
+
+# For programs, or with clocks of their own; a health check must not need the database for its session.
+NO_PAGES = ("/api/", "/admin/", "/healthz", "/readyz")
 
 
 class ContentSecurityPolicy:
@@ -30,3 +42,45 @@ class ContentSecurityPolicy:
         if settings.SANDBOX:
             response.headers["X-Countersign-Sandbox"] = "1"
         return response
+
+
+class PersonalZone:
+    """Pages speak of times on the person's clocks: the zone that they chose, else the browser's, else UTC.
+
+    The browser's comes in the cookie ``zone`` (static/countersign.js), and counts only if there is such a zone.
+    What is stored, sent or answered by the API is not touched: it names its zone itself.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        if request.path.startswith(NO_PAGES):
+            return self.get_response(request)
+        zone = my_preferences(request).zone if request.user.is_authenticated else ""
+        for name in (zone, unquote(request.COOKIES.get("zone", ""))):
+            if is_zone(name):
+                with timezone.override(ZoneInfo(name)):
+                    return self.get_response(request)
+        return self.get_response(request)
+
+
+class SeenSessions:
+    """Keeps true when and from where each session was last seen, for the list in the profile.
+
+    Written at most every few minutes, remembered in the session itself: a page that refreshes costs nothing.
+    """
+
+    EVERY = 300  # seconds
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        if (
+            not request.path.startswith(NO_PAGES)
+            and request.user.is_authenticated
+            and request.session.get("seen", 0) < time() - self.EVERY
+        ):
+            remember_session(request, person_of(request))
+        return self.get_response(request)

@@ -1,4 +1,5 @@
-// What a page cannot do without a script: keep relative times true, and say when it has gone stale.
+// What a page cannot do without a script: keep times true, on the person's clocks and exact where wanted, and say
+// when it has gone stale.
 (() => {
   "use strict";
 
@@ -17,12 +18,28 @@
     }
     return seconds >= 0 ? "just now" : "in a moment";
   };
+  // Exact instead of relative: all of a page with the key "e", one by a tap, where there is no mouse to hover.
+  let exact = sessionStorage.getItem("exact-times") === "yes";
   const tell = () => {
     for (const time of document.querySelectorAll("time[data-relative]")) {
-      const text = relative(Date.parse(time.dateTime));
+      const asked = exact !== time.hasAttribute("data-tapped");
+      const text = asked && time.title ? time.title : relative(Date.parse(time.dateTime));
       if (time.textContent !== text) time.textContent = text;
     }
   };
+  document.addEventListener("exact-times", () => {
+    exact = !exact;
+    sessionStorage.setItem("exact-times", exact ? "yes" : "no");
+    tell();
+  });
+  document.addEventListener("click", (event) => {
+    const time = event.target.closest?.("time[data-relative]");
+    if (!time || time.closest("a, button, summary, label")) return;
+    time.toggleAttribute("data-tapped");
+    tell();
+  });
+  document.addEventListener("htmx:afterSettle", tell);
+  if (exact) tell();
   setInterval(tell, 15000);
 
   const offline = (is) => {
@@ -42,9 +59,16 @@
     }
   });
 
-  // People speak of times on their own clocks.
-  const zone = document.querySelector("[data-my-zone]");
-  if (zone && zone.value === "UTC") zone.value = Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC";
+  // The server speaks of times on this browser's clocks from the next page on (config/middleware.py).
+  const zone = Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC";
+  const cookie = `zone=${encodeURIComponent(zone)}`;
+  if (!document.cookie.split("; ").includes(cookie)) {
+    const secure = location.protocol === "https:" ? "; secure" : "";
+    document.cookie = `${cookie}; path=/; max-age=31536000; samesite=lax${secure}`;
+  }
+  for (const field of document.querySelectorAll("[data-my-zone]")) {
+    if (field.value === "UTC") field.value = zone;
+  }
 
   // An open menu closes when one clicks or moves elsewhere, or presses Escape.
   const close = (except) => {

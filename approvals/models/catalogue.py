@@ -250,6 +250,8 @@ class WorkflowRun(models.Model):
             # The pages of runs, of all kinds or of one.
             models.Index(fields=["-created_at", "-id"], name="run_newest"),
             models.Index(fields=["kind", "-created_at", "-id"], name="run_newest_of_kind"),
+            # People know a run by its number, "run 42": the search finds the newest of that number.
+            models.Index(fields=["number", "-created_at"], name="run_by_number"),
         ]
 
     def __str__(self) -> str:

@@ -109,6 +109,10 @@ class Preferences(models.Model):
     zone = models.CharField(
         max_length=64, blank=True, help_text="Time zone of the pages; empty: the browser's own."
     )
+    shortcuts = models.BooleanField(
+        default=True,
+        help_text="Single keys do something on the pages (WCAG 2.1.4 lets them be off).",
+    )
     feed_key = models.CharField(
         max_length=64, blank=True, help_text="Part of the private addresses of the feeds."
     )

@@ -9,6 +9,7 @@ from django.db.models import Q, QuerySet
 
 from approvals.calendar import Span, closed_until, next_span
 from approvals.models import Environment, Freeze, Person, Target
+from approvals.recurrence_words import rule_in_words
 from approvals.services.cases import NOT_A_POLICY
 from approvals.services.freezes import spans_of, windows_of
 from approvals.services.restrictions import may_restrict
@@ -16,10 +17,12 @@ from approvals.services.restrictions import may_restrict
 
 @dataclass(frozen=True)
 class Recurring:
-    """One freeze of the configuration: now, or next (both None when it does not come within two years)."""
+    """One freeze of the configuration: now, or next (both None when it does not come within two years).
+    ``rule`` as it is written, empty for once, and in ``words``."""
 
     name: str
     rule: str
+    words: str
     zone: str
     models: list[str]
     now: Span | None
@@ -92,6 +95,7 @@ def _recurring(targets: list[Target], now: datetime) -> list[Recurring]:
         Recurring(
             name=name,
             rule=window.repeats,
+            words=rule_in_words(window.repeats, window.zone),
             zone=window.zone,
             models=[] if len(covered[name]) == len(targets) else sorted(covered[name]),
             now=closed_until([window], [], now),

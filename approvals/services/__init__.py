@@ -65,6 +65,7 @@ from approvals.services.reviews import review, review_many, withdraw_review
 from approvals.services.rollouts import advance_due
 from approvals.services.runs import RunFacts, record_run, record_steps, watch_runs
 from approvals.services.schedules import schedule
+from approvals.services.sessions import end_sessions
 from approvals.services.signals import record_signal
 from approvals.services.steering import abort, advance, hold_rollout
 from approvals.services.tokens import create_token, person_of_token, revoke_token
@@ -98,6 +99,7 @@ __all__ = [
     "delegate",
     "dispatch_again",
     "end_delegation",
+    "end_sessions",
     "freeze",
     "give_up",
     "hold_rollout",

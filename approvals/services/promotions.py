@@ -235,10 +235,15 @@ def policy_or_refuse(target: Target) -> Policy:
         raise Refused("policy_unreadable", UNREADABLE) from None
 
 
+def may_request(actor: Person, policy: Policy) -> bool:
+    """Whether somebody of this person's teams may ask under this policy."""
+    return actor.is_active and bool(voter(actor).teams & set(policy.requesters))
+
+
 def _refuse_requester(actor: Person, policy: Policy) -> None:
     if not actor.is_active:
         raise Refused("inactive", "You may not, because your account is not active.")
-    if not voter(actor).teams & set(policy.requesters):
+    if not may_request(actor, policy):
         raise Refused(
             "may_not_request",
             "You may not, because asking here is for members of "

@@ -31,7 +31,6 @@ from approvals.narrative import whence as whence_of
 from approvals.selectors.catalogue import policy_words
 from approvals.states import DeploymentStatus, PromotionStatus
 from approvals.web import links
-from approvals.wording import day_and_time
 
 register = template.Library()
 
@@ -51,6 +50,15 @@ def relative(moment: datetime, now: datetime) -> str:
     return "just now" if seconds >= 0 else "in a moment"
 
 
+def local_day_and_time(moment: datetime) -> str:
+    """``20 Nov 2026, 15:05 CET``: on the clocks of the person who looks (config.middleware.PersonalZone)."""
+    local = timezone.localtime(moment)
+    name = local.tzname() or ""
+    if not name[:1].isalpha():  # zones without letters of their own are called +03 or -0330
+        name = f"UTC{name[:3]}{':' if name[3:] else ''}{name[3:]}"
+    return f"{local.day} {local:%b %Y, %H:%M} {name}"
+
+
 @register.simple_tag
 def when(moment: datetime | None) -> str:
     """A time, relative in words and exact in the title."""
@@ -59,7 +67,7 @@ def when(moment: datetime | None) -> str:
     return format_html(
         '<time datetime="{}" title="{}" data-relative>{}</time>',
         moment.isoformat(timespec="seconds"),
-        day_and_time(moment),
+        local_day_and_time(moment),
         relative(moment, timezone.now()),
     )
 
@@ -70,7 +78,7 @@ def exactly(moment: datetime | None) -> str:
     if moment is None:
         return "–"
     iso = moment.isoformat(timespec="seconds")
-    return format_html('<time datetime="{}">{}</time>', iso, day_and_time(moment))
+    return format_html('<time datetime="{}">{}</time>', iso, local_day_and_time(moment))
 
 
 @register.simple_tag

@@ -1,9 +1,19 @@
-"""Sign-in rules."""
+"""Sign-in rules, and the sessions that one is signed in with."""
 
 from __future__ import annotations
 
+from time import time
+from typing import Any
+
 from allauth.account.adapter import DefaultAccountAdapter
+from allauth.core.internal.httpkit import get_client_ip
+from allauth.usersessions.models import UserSession
+from django.contrib.auth.signals import user_logged_in
+from django.dispatch import receiver
 from django.http import HttpRequest
+from django.utils import timezone
+
+from approvals.models import Person
 
 
 class ClosedSignup(DefaultAccountAdapter):  # type: ignore[misc]
@@ -12,3 +22,26 @@ class ClosedSignup(DefaultAccountAdapter):  # type: ignore[misc]
     def is_open_for_signup(self, request: HttpRequest) -> bool:
         """Never."""
         return False
+
+
+def remember_session(request: HttpRequest, person: Person) -> None:
+    """Write down that this session is in use, from where and with which browser. ``0.0.0.0``: a proxy that tells
+    no address."""
+    if not request.session.session_key:
+        request.session.save()
+    UserSession.objects.update_or_create(
+        session_key=request.session.session_key,
+        defaults={
+            "user": person,
+            "ip": get_client_ip(request) or "0.0.0.0",  # noqa: S104 - no address is opened
+            "user_agent": request.META.get("HTTP_USER_AGENT", "")[:200],
+            "last_seen_at": timezone.now(),
+        },
+    )
+    request.session["seen"] = int(time())
+
+
+@receiver(user_logged_in)
+def _signed_in(request: HttpRequest | None, user: Person, **_: Any) -> None:
+    if request is not None and hasattr(request, "session"):
+        remember_session(request, user)

@@ -45,6 +45,7 @@ def test_every_page_opens_for_every_role(db: None) -> None:
     scene = Scene()
     scene.build()
     pages = [reverse(name) for name in ("overview", "inbox", "timeline", "profile", "policy")]
+    pages += [reverse("people"), reverse("keys"), f"{reverse('search')}?q=fraud"]
     pages += [reverse("model", args=[name]) for name in ("fraud-detector", "credit-limit")]
     of_alice = list(pages)
     for promotion in Promotion.objects.select_related("version__model", "target__environment"):
@@ -447,6 +448,7 @@ def test_every_named_page_is_listed_here() -> None:
         "policy", "policy_simulate", "change", "mark",
         "insights", "counted", "pipelines", "search", "people", "lanes", "compare",
         "live", "favicon", "decide_one",
+        "keys", "looks", "theme", "end_sessions", "make_token", "revoke_token",
     }  # fmt: skip
 
 
