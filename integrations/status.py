@@ -35,6 +35,7 @@ SERVICES = {
     "repository": "GitHub",
     "run": "GitHub",
     "jobs": "GitHub",
+    "log": "GitHub",
     "serving": "What a serving layer serves",
     "artifacts": "MLflow",
     "slack": "Slack",

@@ -236,6 +236,9 @@ class WorkflowRun(models.Model):
     log_tail = models.TextField(
         blank=True, help_text="The last lines of a deployment's log, once GitHub has them."
     )
+    log_attempt = models.PositiveIntegerField(
+        default=0, help_text="The attempt whose log was read, or found to be gone; 0 for none."
+    )
     jobs_attempt = models.PositiveIntegerField(
         default=0, help_text="The attempt whose jobs were read; 0 for none."
     )
@@ -245,7 +248,19 @@ class WorkflowRun(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["repository", "run_id"], name="workflow_run_once"),
         ]
-        indexes = [models.Index(fields=["repository", "-created_at"], name="run_by_repository")]
+        indexes = [
+            models.Index(fields=["repository", "-created_at"], name="run_by_repository"),
+            # The few deployments' runs whose log is still to be read, looked for every ten seconds.
+            models.Index(
+                fields=["updated_at"],
+                condition=models.Q(
+                    kind=WorkflowKind.DEPLOY,
+                    status="completed",
+                    log_attempt__lt=models.F("attempt"),
+                ),
+                name="run_log_unread",
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.title or self.workflow} (run {self.run_id})"
@@ -273,6 +288,11 @@ class CodeComparison(models.Model):
     files: models.JSONField[list[dict[str, Any]], list[dict[str, Any]]] = models.JSONField(
         default=list, blank=True, help_text="[{name, status, additions, deletions}], not all."
     )
+    file_count = models.PositiveIntegerField(
+        default=0, help_text="Files that differ; GitHub names 300 at the most."
+    )
+    additions = models.PositiveIntegerField(default=0, help_text="Lines, in all those files.")
+    deletions = models.PositiveIntegerField(default=0, help_text="Lines, in all those files.")
     problem = models.TextField(blank=True, help_text="Why it could not be read.")
     read_at = models.DateTimeField(null=True, blank=True)
 
