@@ -7,6 +7,7 @@ from datetime import datetime
 from django import template
 
 from approvals.models import CodeComparison, WorkflowRun
+from approvals.templatetags.countersign import badge
 from approvals.web import links
 
 register = template.Library()
@@ -80,3 +81,20 @@ def moment(text: str) -> datetime | None:
 def ended_badly(run: WorkflowRun) -> bool:
     """It failed, was cancelled or the like: then its log matters at once."""
     return run.is_completed and run.conclusion in BAD
+
+
+# The shape beside the word: state is never told by colour alone.
+STATES = {
+    "good": ("circle-check", "good"),
+    "bad": ("circle-x", "bad"),
+    "attention": ("triangle-alert", "attention"),
+    "unknown": ("circle-question-mark", "neutral"),
+    "off": ("circle-off", "neutral"),
+}
+
+
+@register.simple_tag
+def state_badge(state: str, word: str) -> str:
+    """The state of a connection in word, shape and colour."""
+    shape, tone = STATES.get(state, STATES["unknown"])
+    return badge(word, shape, tone, "state", state)

@@ -26,7 +26,7 @@ from github.Requester import Requester
 
 from approvals.wording import clean_text
 from integrations import pace
-from integrations.errors import Limited, Rejected, Unavailable, outside_transaction
+from integrations.errors import Limited, Rejected, Unavailable, outside_transaction, why
 
 API_VERSION = "2022-11-28"  # pinned: 2026-03-10 drops return_run_details
 TIMEOUT_SECONDS = 15
@@ -189,7 +189,7 @@ def call(
         status, got, text = (by or _shared()).requestJson(method, path, headers=headers, input=body)
     except (requests.RequestException, GithubException, OSError) as error:
         _mine.requester = None
-        raise NoAnswer(type(error).__name__) from error
+        raise NoAnswer(why(error)) from error
     try:
         data = json.loads(text) if text else None
     except ValueError:
