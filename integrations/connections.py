@@ -1,6 +1,6 @@
 """How each connection stands, from our own rows: no service is asked when the page is read.
 
-The number of statements does not depend on the number of rows, and lists are short: what is in trouble comes first.
+The number of statements does not depend on the number of rows. Lists are short: what is in trouble comes first.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ _ORDER = [BAD, ATTENTION, UNKNOWN, GOOD, OFF]
 
 @dataclass(frozen=True)
 class Connection:
-    """One thing that is spoken to. ``service`` and ``key`` name it for its test; ``state`` is good, bad, attention,
-    unknown or off and ``word`` says it; ``error`` has no secrets in it."""
+    """One thing that is spoken to. ``service`` and ``key`` name it for its test; ``state`` is good, bad,
+    attention, unknown or off and ``word`` says it; ``error`` has no secrets in it."""
 
     service: str
     key: str
@@ -142,7 +142,7 @@ def _github(now: datetime) -> Service:
         notes.append(("Because", redacted(limit.reason)))
     webhook = InboundDelivery.objects.filter(source="github").order_by("-received_at").first()
     notes.append(("Last webhook", webhook.received_at if webhook else "none yet"))
-    return Service("GitHub", "github", state, word, found, max(total - len(found), 0), notes)
+    return Service("GitHub", "folder-git-2", state, word, found, max(total - len(found), 0), notes)
 
 
 def _slack(now: datetime, beats: dict[str, datetime]) -> Service:

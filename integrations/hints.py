@@ -22,8 +22,8 @@ HINTS: list[tuple[str, str]] = [
     ),
     (
         r"rate limit|HTTP 429|asks not to be read",
-        "Nothing to do: it is read again by itself, and deployments go first. If it happens often, see who else uses "
-        "the token, or use a GitHub App.",
+        "Nothing to do: it is read again by itself, and deployments go first. If it happens often, see who else "
+        "uses the token, or use a GitHub App.",
     ),
     (
         r"renamed or moved",
@@ -31,8 +31,8 @@ HINTS: list[tuple[str, str]] = [
     ),
     (
         r"GitHub.*HTTP 404",
-        "The name is wrong, or the token may not see the repository: check countersign.yaml, and that the token or "
-        "the App was given this repository.",
+        "The name is wrong, or the token may not see the repository: check countersign.yaml, and that the token "
+        "or the App was given this repository.",
     ),
     (
         r"GitHub.*HTTP 403",
@@ -63,12 +63,15 @@ HINTS: list[tuple[str, str]] = [
     ),
     (
         r"Slack refuse[sd] the token|invalid_auth|not_authed|token_revoked|token_expired|account_inactive",
-        "Install the app in the workspace again, put the new token into SLACK_BOT_TOKEN, and restart web and worker.",
+        "Install the app in the workspace again, put the new token into SLACK_BOT_TOKEN, and restart web and "
+        "worker.",
     ),
     (r"uninstalled|not installed in", "Install the app in the workspace again."),
     (
-        r"is archived|is_archived|not_in_channel|channel_not_found|will not let us write|was not invited|cannot find",
-        "Open the channel again or name another one in countersign.yaml; in the channel, type: /invite @Countersign",
+        r"is archived|is_archived|not_in_channel|channel_not_found|will not let us write|was not invited"
+        r"|cannot find",
+        "Open the channel again or name another one in countersign.yaml; in the channel, type: "
+        "/invite @Countersign",
     ),
     (
         r"No Slack connection|runslack",
@@ -96,7 +99,8 @@ HINTS: list[tuple[str, str]] = [
     # --- the line to any of them
     (
         r"name was not found|NameResolution|gaierror",
-        "DNS: the host's name does not resolve here. Check its spelling, and the resolver of the worker's network.",
+        "DNS: the host's name does not resolve here. Check its spelling, and the resolver of the worker's "
+        "network.",
     ),
     (
         r"trusted certificate|secure connection|SSLError|CERTIFICATE",
@@ -110,8 +114,8 @@ HINTS: list[tuple[str, str]] = [
     (r"proxy refused", "Check HTTPS_PROXY and NO_PROXY of web and worker."),
     (
         r"ConnectionError|URLError|ConnectionRefused|ServerDisconnected|could not be (reached|read)",
-        "Nothing listens there, or the line broke: is it running, and are host and port right? It is tried again by "
-        "itself.",
+        "Nothing listens there, or the line broke: is it running, and are host and port right? It is tried again "
+        "by itself.",
     ),
     (
         r"answered 5\d\d|\(5\d\d\)|internal_error|fatal_error|service_unavailable",

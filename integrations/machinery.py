@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+import tomllib
 from dataclasses import dataclass, field
 from datetime import datetime
-from importlib.metadata import PackageNotFoundError, version
 
+from django.conf import settings
 from django.db import connection
 from django.db.models import Count, Min, Q, prefetch_related_objects
 from django.utils import timezone
@@ -165,9 +167,9 @@ def outbox_of(person: Person) -> Outbox:
         .order_by()
         .values_list("kind")
         .annotate(
-            Count("pk"),
-            Min("created_at"),
-            Count("pk", filter=Q(attempts__gt=1) & ~Q(last_error="")),
+            count=Count("pk"),
+            oldest=Min("created_at"),
+            failing=Count("pk", filter=Q(attempts__gt=1) & ~Q(last_error="")),
         )
     )
     depths = [
@@ -203,10 +205,16 @@ def _stuck(effect: Effect, person: Person) -> Stuck:
     )
 
 
+@functools.cache
+def _release() -> str:
+    """As the release's own file says, which is read once."""
+    try:
+        told = tomllib.loads((settings.ROOT / "pyproject.toml").read_text())
+    except (OSError, tomllib.TOMLDecodeError):
+        return ""
+    return str(told.get("project", {}).get("version", ""))
+
+
 def about() -> dict[str, object]:
     """Which release this is, and what time it is here."""
-    try:
-        release = version("countersign")
-    except PackageNotFoundError:
-        release = ""
-    return {"release": release, "now": timezone.now()}
+    return {"release": _release(), "now": timezone.now()}

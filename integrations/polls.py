@@ -24,6 +24,7 @@ from integrations.github.logs import read_log
 from integrations.github.runs import follow_run, poll_repository, read_jobs
 from integrations.models import Poll
 from integrations.polled import ensure, hurry
+from integrations.redaction import redacted
 from integrations.slack import installations
 from integrations.watching import look_at_artifacts, look_at_serving
 
@@ -162,11 +163,11 @@ def look(poll: Poll, among: Mapping[str, int] | None = None) -> bool:
         wait, news = _paced(poll, seen, among), seen.news
     except Limited as error:
         # Not this row's failure: all that use the credential wait (``claim``), and the page says why.
-        poll.last_error, wait = str(error), error.after or SLOWEST
+        poll.last_error, wait = redacted(str(error)), error.after or SLOWEST
         log.warning("poll failed", poll=str(poll), error=str(error))
     except (Unavailable, Rejected) as error:
         poll.failures += 1
-        poll.last_error = str(error)
+        poll.last_error = redacted(str(error))
         after = error.after if isinstance(error, Unavailable) else None
         wait = after or min(2.0 ** min(poll.failures, 10), SLOWEST)
         log.warning("poll failed", poll=str(poll), error=str(error))

@@ -1,4 +1,4 @@
-"""The status page: whether the services, the workers and the outbox are well; a test for each, a retry for each."""
+"""The status page: whether the services, the workers and the outbox are well; with a test and a retry."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ def status(request: HttpRequest) -> HttpResponse:
     """Whether the services, the workers and the outbox are well."""
     person = person_of(request)
     found, parts, outbox = services_of(), parts_of(), outbox_of(person)
-    broken = [each.name for each in (*found, *parts) if each.state == BAD]
+    broken = [each.name for each in found if each.state == BAD]
+    broken += [each.name for each in parts if each.state == BAD]
     context = {
         "services": found,
         "machinery": parts,
