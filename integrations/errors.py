@@ -33,12 +33,12 @@ class Limited(Unavailable):
 
 
 class Rejected(Exception):
-    """A clear no: trying again changes nothing until somebody mends what the sentence names. ``status`` is the
+    """A clear no: trying again changes nothing until somebody mends what the sentence names. ``code`` is the
     HTTP status where one was answered, else 0."""
 
-    def __init__(self, sentence: str, status: int = 0) -> None:
+    def __init__(self, sentence: str, code: int = 0) -> None:
         super().__init__(sentence)
-        self.status = status
+        self.code = code
 
 
 def why(error: BaseException) -> str:

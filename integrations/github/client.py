@@ -222,7 +222,7 @@ def read(path: str, *, etag: str = "", redirects: bool = False) -> Answer:
             f"The repository was renamed or moved ({answer.message}); configure its new name."
         )
     raise Rejected(
-        f"GitHub said no to {urlsplit(path).path}: {answer.message}.", status=answer.status
+        f"GitHub said no to {urlsplit(path).path}: {answer.message}.", code=answer.status
     )
 
 

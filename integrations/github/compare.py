@@ -48,7 +48,7 @@ def in_words(error: Rejected) -> str:
     """Why there is nothing to compare, for a person."""
     if "ancestor" in str(error).lower():
         return "The two commits have no common history, so there is nothing to compare."
-    if error.status in {404, 422}:
+    if error.code in {404, 422}:
         return (
             "GitHub does not know one of the two commits in this repository: it was never pushed there, or was "
             "removed since. Where that cannot be, check that Countersign may read the repository's contents."
