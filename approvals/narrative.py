@@ -52,6 +52,7 @@ KINDS: dict[str, Kind] = {
         "Escalated to {team}{named}: {missing} must approve", "bell-ring", "attention"
     ),
     "promotion.expired": Kind("Expired: nobody settled it in time", "timer-off", "attention"),
+    "effect.retried": Kind("{actor} had it tried again to {what}", "rotate-cw"),
     "review.approved": Kind("{actor} approved{for_whom}", "thumbs-up", "good"),
     "review.rejected": Kind("{actor} rejected{for_whom}", "thumbs-down", "bad"),
     "review.withdrawn": Kind("{actor} withdrew their review", "undo", "attention"),

@@ -19,6 +19,8 @@ urlpatterns = [
     path("readyz", health.readyz, name="readyz"),
     path("api/v1/", include("approvals.api.urls", namespace="api")),
     path("status/", status_page.status, name="status"),
+    path("status/test/<str:service>/", status_page.test, name="status_test"),
+    path("status/retry/<int:effect>/", status_page.retry, name="status_retry"),
     path("integrations/", include("integrations.urls")),
     path("admin/", admin.site.urls),
     # No password is reset by mail: nobody is told that a message was sent when none was.

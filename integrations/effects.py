@@ -9,17 +9,19 @@ from django.conf import settings
 from django.utils import timezone
 
 from approvals import services
-from approvals.models import Deployment, Effect, ModelVersion, Promotion, Target
+from approvals.models import CodeComparison, Deployment, Effect, ModelVersion, Promotion, Target
 from approvals.models.outbox import EffectKind
 from approvals.services import ObservedFacts
 from approvals.services.delivery import NotYet
 from approvals.states import DeploymentStatus
 from approvals.write_back import PROMOTION_TAG, SEAL_TAG, WriteBack, live_tag, moment_text
+from integrations import pace
 from integrations.errors import Rejected, Unavailable
 from integrations.failpoints import reach
+from integrations.github import compare as comparing
 from integrations.github import dispatch as github
 from integrations.github import gate
-from integrations.github.client import requester
+from integrations.github.client import credential, requester
 from integrations.outbox import Handler, Later, done_with, same_behind
 from integrations.polled import hurry
 
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 D = DeploymentStatus
 LOOKUP_EVERY_SECONDS = 3.0
 QUEUE_EVERY_SECONDS = 3.0
+# What only informs waits until GitHub has more to give.
+SPARED_SECONDS = 300.0
 
 
 def observe(target: Target, number: int) -> ObservedFacts:
@@ -343,6 +347,19 @@ def unfold(effect: Effect) -> None:
     deliver(effect)
 
 
+def compare(effect: Effect) -> None:
+    """Read the commits between two versions; what GitHub does not know is said, and not asked for ever."""
+    row = CodeComparison.objects.get(pk=effect.payload["comparison"])
+    if pace.left(credential()).is_scarce:
+        raise Later("GitHub's rate limit runs low; deployments go before this.", SPARED_SECONDS)
+    try:
+        read = comparing.read_comparison(row.repository, row.base, row.head)
+    except Rejected as error:
+        services.record_comparison(comparison_id=row.pk, problem=comparing.in_words(error))
+    else:
+        services.record_comparison(comparison_id=row.pk, read=read)
+
+
 def answer_gate(effect: Effect) -> None:
     """Tell GitHub whether a run may pass the gate of an environment."""
     payload = effect.payload
@@ -365,5 +382,6 @@ HANDLERS: dict[str, Handler] = {
     EffectKind.TELL: tell,
     EffectKind.HOME: home,
     EffectKind.UNFOLD: unfold,
+    EffectKind.COMPARE: compare,
     EffectKind.ANSWER_GATE: answer_gate,
 }

@@ -22,7 +22,9 @@ class Heartbeat(models.Model):
 class Poll(models.Model):
     """Something to look at again and again. Due rows are claimed, so that many workers share them."""
 
-    kind = models.CharField(max_length=20, help_text="mlflow, repository, run or jobs.")
+    kind = models.CharField(
+        max_length=20, help_text="mlflow, repository, run, jobs, log, serving, artifacts or slack."
+    )
     key = models.CharField(max_length=300, blank=True)
     due_at = models.DateTimeField(db_index=True)
     claimed_until = models.DateTimeField(null=True, blank=True)

@@ -26,6 +26,7 @@ from approvals.models.outbox import EffectKind
 from approvals.states import EffectStatus
 from integrations.errors import Rejected, Unavailable
 from integrations.failpoints import reach
+from integrations.redaction import redacted
 
 log = structlog.get_logger(__name__)
 
@@ -169,7 +170,11 @@ def _renewed(effect: Effect) -> Iterator[None]:
 
 def _finish(effect: Effect, status: EffectStatus, error: str) -> None:
     _mine(effect).update(
-        status=status, last_error=error, finished_at=timezone.now(), claimed_until=None, claim=""
+        status=status,
+        last_error=redacted(error),
+        finished_at=timezone.now(),
+        claimed_until=None,
+        claim="",
     )
 
 
@@ -180,7 +185,7 @@ def _wait(effect: Effect, error: str, seconds: float) -> None:
     _mine(effect).update(
         status=EffectStatus.WAITING,
         attempts=effect.attempts,
-        last_error=error,
+        last_error=redacted(error),
         due_at=timezone.now() + timedelta(seconds=seconds),
         claimed_until=None,
         claim="",

@@ -19,6 +19,9 @@ from integrations.models import Heartbeat, Poll, SlackWorkspace
 # Older runs prove nothing that anybody still waits for; some at a time, so that a first start stays polite.
 JOBS_SINCE = timedelta(days=30)
 JOBS_AT_ONCE = 50
+# A log is for whoever looks into a deployment that has just ended.
+LOGS_SINCE = timedelta(days=1)
+LOGS_AT_ONCE = 20
 # Repositories come and go with the configuration; a run that is followed is there at the next tick.
 ENSURE_EVERY = timedelta(seconds=10)
 ENSURED = "polls"
@@ -32,16 +35,18 @@ HURRY_AT_MOST_EVERY = timedelta(seconds=5)
 
 def ensure(now: datetime) -> None:
     """There is one row for MLflow, one per active repository, one per run being followed, one per completed
-    run whose jobs are to be read, one per serving layer and per live version that is compared, one per
-    workspace of Slack's. The number of statements does not depend on the number of rows."""
+    run whose jobs are to be read, one per deployment's run whose log is, one per serving layer and per live
+    version that is compared, one per workspace of Slack's. The number of statements does not depend on the
+    number of rows."""
     Heartbeat.objects.update_or_create(name=ENSURED, defaults={"at": now})
-    runs, jobs = _followed(), _unread_jobs(now)
+    runs, jobs, logs = _followed(), _unread_jobs(now), _unread_logs(now)
     here = Poll.objects.filter(kind="repository", key=OuterRef("name"))
     missing = Repository.objects.filter(~Exists(here), is_active=True)
     _add("mlflow", {""}, now)
     _add("repository", set(missing.values_list("name", flat=True)), now)
     _add("run", runs, now)
     _add("jobs", jobs, now)
+    _add("log", logs, now)
     served, hashed = _compared()
     _add("serving", served, now)
     _add("artifacts", hashed, now)
@@ -51,6 +56,7 @@ def ensure(now: datetime) -> None:
     gone = Q(~Exists(active), kind="repository")
     gone |= Q(kind="run") & ~Q(key__in=runs | _wanting_a_last_look(runs))
     gone |= Q(kind="jobs") & ~Q(key__in=jobs)
+    gone |= Q(kind="log") & ~Q(key__in=logs)
     gone |= Q(kind="serving") & ~Q(key__in=served)
     gone |= Q(kind="artifacts") & ~Q(key__in=hashed)
     gone |= Q(kind="slack") & ~Q(key__in=installed)
@@ -126,6 +132,18 @@ def _unread_jobs(now: datetime) -> set[str]:
         .order_by("-created_at")[:JOBS_AT_ONCE]
     )
     return {f"{each.repository}#{each.run_id}" for each in unread}
+
+
+def _unread_logs(now: datetime) -> set[str]:
+    """Deployments' runs that have ended and whose log was not read for their last attempt, the newest first."""
+    unread = WorkflowRun.objects.filter(
+        kind=WorkflowKind.DEPLOY,
+        status="completed",
+        log_attempt__lt=F("attempt"),
+        updated_at__gte=now - LOGS_SINCE,
+    ).order_by("-updated_at")
+    named = unread.values_list("repository", "run_id")[:LOGS_AT_ONCE]
+    return {f"{repository}#{run_id}" for repository, run_id in named}
 
 
 def _compared() -> tuple[set[str], set[str]]:

@@ -20,9 +20,11 @@ from integrations import pace, polled
 from integrations.errors import Limited, Rejected, Unavailable
 from integrations.github.client import Answer, credential, kept_open
 from integrations.github.gate import look_for_lost_question
+from integrations.github.logs import read_log
 from integrations.github.runs import follow_run, poll_repository, read_jobs
 from integrations.models import Poll
 from integrations.polled import ensure, hurry
+from integrations.redaction import redacted
 from integrations.slack import installations
 from integrations.watching import look_at_artifacts, look_at_serving
 
@@ -31,7 +33,8 @@ __all__ = ["claim", "ensure", "hurry", "look", "poll_due"]
 log = structlog.get_logger(__name__)
 # Longer than an effect's, because it is not renewed; a look that takes longer still is merely repeated.
 LEASE = 2 * timedelta(seconds=settings.EFFECT_LEASE_SECONDS)
-GITHUB = ("repository", "run", "jobs")
+GITHUB = ("repository", "run", "jobs", "log")
+LOG_AGAIN = 10.0  # seconds until a log that is not there yet is asked for again
 SLOWEST = 300.0  # seconds between looks at something that keeps failing
 
 
@@ -110,6 +113,15 @@ def _jobs(poll: Poll) -> Seen:
     return Seen(settings.GITHUB_POLL_SECONDS, answer.budget, news=True)
 
 
+def _log(poll: Poll) -> Seen:
+    repository, _, run_id = poll.key.partition("#")
+    answer, done = read_log(repository, int(run_id))
+    if answer is not None:
+        _note(poll, answer)
+    budget = answer.budget if answer is not None else None
+    return Seen(settings.GITHUB_POLL_SECONDS if done else LOG_AGAIN, budget, news=done)
+
+
 def _serving(poll: Poll) -> Seen:
     return Seen(look_at_serving(poll))
 
@@ -132,6 +144,7 @@ LOOK: dict[str, Callable[[Poll], Seen]] = {
     "repository": _repository,
     "run": _run,
     "jobs": _jobs,
+    "log": _log,
     "serving": _serving,
     "artifacts": _artifacts,
     "slack": _slack,
@@ -150,11 +163,11 @@ def look(poll: Poll, among: Mapping[str, int] | None = None) -> bool:
         wait, news = _paced(poll, seen, among), seen.news
     except Limited as error:
         # Not this row's failure: all that use the credential wait (``claim``), and the page says why.
-        poll.last_error, wait = str(error), error.after or SLOWEST
+        poll.last_error, wait = redacted(str(error)), error.after or SLOWEST
         log.warning("poll failed", poll=str(poll), error=str(error))
     except (Unavailable, Rejected) as error:
         poll.failures += 1
-        poll.last_error = str(error)
+        poll.last_error = redacted(str(error))
         after = error.after if isinstance(error, Unavailable) else None
         wait = after or min(2.0 ** min(poll.failures, 10), SLOWEST)
         log.warning("poll failed", poll=str(poll), error=str(error))
@@ -209,7 +222,7 @@ def _paced(poll: Poll, seen: Seen, among: Mapping[str, int] | None) -> float:
     if poll.kind == "run":
         return left.run(seen.wait)
     busy = poll.busy_until is not None and poll.busy_until > timezone.now()
-    return left.repository(seen.wait, busy=busy or poll.kind == "jobs")
+    return left.repository(seen.wait, busy=busy or poll.kind in {"jobs", "log"})
 
 
 def poll_due(*, seconds: float | None = None) -> int:

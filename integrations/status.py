@@ -18,6 +18,7 @@ from config.health import HEARTBEAT_LIMIT
 from integrations import pace
 from integrations.github.client import credential
 from integrations.models import Heartbeat, Poll, RateLimit
+from integrations.redaction import redacted
 from integrations.slack import workspaces
 from integrations.slack.places import SHUT
 
@@ -35,6 +36,7 @@ SERVICES = {
     "repository": "GitHub",
     "run": "GitHub",
     "jobs": "GitHub",
+    "log": "GitHub",
     "serving": "What a serving layer serves",
     "artifacts": "MLflow",
     "slack": "Slack",
@@ -65,7 +67,7 @@ def notices() -> list[str]:
             else "nothing of it is known yet"
         )
         found.append(
-            f"{SERVICES[poll.kind]} cannot be read ({poll.last_error.rstrip('.')}); {known}."
+            f"{SERVICES[poll.kind]} cannot be read ({redacted(poll.last_error).rstrip('.')}); {known}."
         )
     found += _rate_limit(now)
     refused = workspaces.problems()
@@ -87,7 +89,7 @@ def notices() -> list[str]:
             continue  # the reason is said already
         reason = next((waiting[kind] for kind in kinds if kind in waiting), "")
         if reason:
-            found.append(sentence.format(reason.rstrip(".")))
+            found.append(sentence.format(redacted(reason).rstrip(".")))
     return found
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import time
+
 from celery import shared_task
-from celery.signals import worker_ready
+from celery.signals import beat_init, before_task_publish, worker_ready
+from django.db import DatabaseError, connection
 from django.utils import timezone
 
 from approvals import services
@@ -64,3 +67,26 @@ def _first_heartbeat(**_: object) -> None:
 def heartbeat() -> None:
     """A worker is alive."""
     Heartbeat.objects.update_or_create(name="worker", defaults={"at": timezone.now()})
+
+
+# Seconds between two signs of life of beat itself; it sends something every two.
+BEAT_SAYS_EVERY = 10.0
+_beat_said = -BEAT_SAYS_EVERY
+
+
+@beat_init.connect
+def _watch_beat(**_: object) -> None:
+    """In beat's own process: whatever it sends is a sign of life, also while no worker takes it."""
+    before_task_publish.connect(_beat_is_alive)
+
+
+def _beat_is_alive(**_: object) -> None:
+    """Beat is alive: noted apart from the worker's heartbeat, which needs beat, Redis and a worker."""
+    global _beat_said
+    if time.monotonic() - _beat_said < BEAT_SAYS_EVERY:
+        return
+    _beat_said = time.monotonic()
+    try:
+        Heartbeat.objects.update_or_create(name="beat", defaults={"at": timezone.now()})
+    except DatabaseError:  # it goes on ticking; the next sign finds a connection or not
+        connection.close()

@@ -236,6 +236,9 @@ class WorkflowRun(models.Model):
     log_tail = models.TextField(
         blank=True, help_text="The last lines of a deployment's log, once GitHub has them."
     )
+    log_attempt = models.PositiveIntegerField(
+        default=0, help_text="The attempt whose log was read, or found to be gone; 0 for none."
+    )
     jobs_attempt = models.PositiveIntegerField(
         default=0, help_text="The attempt whose jobs were read; 0 for none."
     )
@@ -252,6 +255,16 @@ class WorkflowRun(models.Model):
             models.Index(fields=["kind", "-created_at", "-id"], name="run_newest_of_kind"),
             # People know a run by its number, "run 42": the search finds the newest of that number.
             models.Index(fields=["number", "-created_at"], name="run_by_number"),
+            # The few deployments' runs whose log is still to be read, looked for every ten seconds.
+            models.Index(
+                fields=["updated_at"],
+                condition=models.Q(
+                    kind=WorkflowKind.DEPLOY,
+                    status="completed",
+                    log_attempt__lt=models.F("attempt"),
+                ),
+                name="run_log_unread",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -280,6 +293,11 @@ class CodeComparison(models.Model):
     files: models.JSONField[list[dict[str, Any]], list[dict[str, Any]]] = models.JSONField(
         default=list, blank=True, help_text="[{name, status, additions, deletions}], not all."
     )
+    file_count = models.PositiveIntegerField(
+        default=0, help_text="Files that differ; GitHub names 300 at the most."
+    )
+    additions = models.PositiveIntegerField(default=0, help_text="Lines, in all those files.")
+    deletions = models.PositiveIntegerField(default=0, help_text="Lines, in all those files.")
     problem = models.TextField(blank=True, help_text="Why it could not be read.")
     read_at = models.DateTimeField(null=True, blank=True)
 

@@ -71,6 +71,12 @@ class Effect(models.Model):
                 condition=Q(status__in=[EffectStatus.WAITING, EffectStatus.CLAIMED]),
                 name="effect_lane",
             ),
+            # The status page lists what was given up, newest first, among millions that were delivered.
+            models.Index(
+                fields=["-finished_at"],
+                condition=Q(status=EffectStatus.FAILED),
+                name="effect_given_up",
+            ),
         ]
 
     def __str__(self) -> str:

@@ -7,6 +7,7 @@ state, event and effects in one transaction. A refusal is :class:`Refused`, and 
 from approvals.services.answers import adopt, ignore_change, put_back
 from approvals.services.automatic import approve_automatically, approve_due
 from approvals.services.collecting import collect, record_jobs, repositories_with_jobs
+from approvals.services.comparisons import record_comparison
 from approvals.services.configuration import apply_configuration
 from approvals.services.delegations import delegate, end_delegation
 from approvals.services.delivery import (
@@ -63,7 +64,7 @@ from approvals.services.reminders import remind_due
 from approvals.services.restrictions import lock, quarantine, release, resume, unlock
 from approvals.services.reviews import review, review_many, withdraw_review
 from approvals.services.rollouts import advance_due
-from approvals.services.runs import RunFacts, record_run, record_steps, watch_runs
+from approvals.services.runs import RunFacts, record_log, record_run, record_steps, watch_runs
 from approvals.services.schedules import schedule
 from approvals.services.sessions import end_sessions
 from approvals.services.signals import record_signal
@@ -115,6 +116,7 @@ __all__ = [
     "put_back",
     "quarantine",
     "record_absent_versions",
+    "record_comparison",
     "record_dispatch_refused",
     "record_dispatched",
     "record_evidence",
@@ -123,6 +125,7 @@ __all__ = [
     "record_gate_answer",
     "record_gate_request",
     "record_jobs",
+    "record_log",
     "record_models",
     "record_registry_written",
     "record_run",

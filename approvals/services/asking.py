@@ -8,6 +8,7 @@ from typing import Any
 from approvals.models import Deployment, ModelVersion, Person, Promotion, Target
 from approvals.models.outbox import EffectKind
 from approvals.rules import Policy
+from approvals.services.comparisons import compare_code
 from approvals.services.history import enqueue, record
 from approvals.services.queueing import replaced_by_next
 from approvals.services.settle import settle
@@ -84,4 +85,5 @@ def write_request(
         **told,
     )
     enqueue(EffectKind.GATHER_FACTS, promotion, key="request", now=now)
+    compare_code(base=replaces, head=version, now=now)
     return promotion

@@ -17,6 +17,7 @@ from approvals.seals import differences
 from approvals.seals import seal as seal_of
 from approvals.services.automatic import approve_automatically
 from approvals.services.cases import situation_of
+from approvals.services.comparisons import compare_code
 from approvals.services.history import record
 from approvals.services.locks import lock_promotion
 from approvals.services.queueing import replaced_by
@@ -145,6 +146,8 @@ def record_facts(
     if new_seal == promotion.seal and problem == promotion.problem:
         return promotion
     before, old_seal, old_problem = promotion.facts, promotion.seal, promotion.problem
+    if replaces != promotion.replaces:
+        compare_code(base=replaces, head=promotion.version, now=now)
     promotion.facts, promotion.seal, promotion.problem = facts, new_seal, problem
     promotion.replaces = replaces
     promotion.sealed_at = now

@@ -34,6 +34,7 @@ LANES = {
     EffectKind.TELL: "tell:{about}:{key}",
     EffectKind.HOME: "home:{about}",
     EffectKind.UNFOLD: "unfold:{key}",
+    # Each by itself: what one repository refuses holds up no other.
     EffectKind.COMPARE: "compare:{about}:{key}",
     EffectKind.ANSWER_GATE: "gate:{key}",
 }

@@ -13,6 +13,7 @@ from django.utils import timezone
 from approvals.models import Deployment, Effect, ModelVersion, Promotion, RegisteredModel
 from approvals.models.outbox import EffectKind
 from approvals.services.collecting import collect
+from approvals.services.comparisons import compare_with_live
 from approvals.services.history import enqueue, record
 from approvals.services.locks import lock_deployment
 from approvals.states import PromotionStatus, Via
@@ -99,6 +100,7 @@ def record_versions(*, versions: Iterable[VersionFacts], now: datetime | None = 
     # Afterwards, because it takes the locks of targets, which come before those of versions.
     with_sources = (each for each in changed if each.model.evidence and each.deleted_at is None)
     collect(with_sources, now=now)
+    compare_with_live(versions=changed, now=now)
     return len(changed)
 
 

@@ -77,7 +77,7 @@ def record_run(*, facts: RunFacts, now: datetime | None = None) -> WorkflowRun:
         moved = facts.order > kept
         if moved:
             if facts.attempt > run.attempt:
-                values["steps"] = []
+                values["steps"], values["log_tail"] = [], ""
                 values.setdefault("began", False)
             for name, value in values.items():
                 setattr(run, name, value)
@@ -244,3 +244,11 @@ def watch_runs(*, now: datetime | None = None) -> int:
 def record_steps(*, run_pk: int, attempt: int, steps: Sequence[Mapping[str, Any]]) -> None:
     """Keep the steps of a run's jobs, for following it live; nothing is decided on them."""
     WorkflowRun.objects.filter(pk=run_pk, attempt=attempt).update(steps=list(steps))
+
+
+@transaction.atomic
+def record_log(*, run_pk: int, attempt: int, tail: str) -> None:
+    """Keep the last lines of a run's log, once for each attempt; empty where GitHub has none. Nothing is decided
+    on them, so there is no event."""
+    runs = WorkflowRun.objects.filter(pk=run_pk, attempt=attempt, log_attempt__lt=attempt)
+    runs.update(log_tail=tail, log_attempt=attempt)

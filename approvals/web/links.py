@@ -27,6 +27,13 @@ def commit(name: str, sha: str) -> str:
     return f"{repository(name)}/commit/{quote(sha, safe='')}" if sha else ""
 
 
+def compare(name: str, base: str, head: str) -> str:
+    """What lies between two commits; empty where one is not known."""
+    if not base or not head:
+        return ""
+    return f"{repository(name)}/compare/{quote(base, safe='')}...{quote(head, safe='')}"
+
+
 def mlflow_model(model: RegisteredModel) -> str:
     """A registered model (FACTS: MLflow's deep links)."""
     base = settings.MLFLOW_PUBLIC_URL

@@ -26,7 +26,7 @@ from github.Requester import Requester
 
 from approvals.wording import clean_text
 from integrations import pace
-from integrations.errors import Limited, Rejected, Unavailable, outside_transaction
+from integrations.errors import Limited, Rejected, Unavailable, outside_transaction, why
 
 API_VERSION = "2022-11-28"  # pinned: 2026-03-10 drops return_run_details
 TIMEOUT_SECONDS = 15
@@ -189,7 +189,7 @@ def call(
         status, got, text = (by or _shared()).requestJson(method, path, headers=headers, input=body)
     except (requests.RequestException, GithubException, OSError) as error:
         _mine.requester = None
-        raise NoAnswer(type(error).__name__) from error
+        raise NoAnswer(why(error)) from error
     try:
         data = json.loads(text) if text else None
     except ValueError:
@@ -197,13 +197,14 @@ def call(
     return Answer(status, {key.lower(): value for key, value in got.items()}, data)
 
 
-def read(path: str, *, etag: str = "") -> Answer:
-    """A GET whose answer is 200 or 304. Raises Unavailable (later) or Rejected (a clear no)."""
+def read(path: str, *, etag: str = "", redirects: bool = False) -> Answer:
+    """A GET whose answer is 200 or 304; with ``redirects`` 302, for the caller to follow without our credentials.
+    Raises Unavailable (later) or Rejected (a clear no)."""
     try:
         answer = call("GET", path, etag=etag)
     except NoAnswer as error:
         raise Unavailable(f"GitHub could not be reached ({error}).") from error
-    if answer.status in {200, 304}:
+    if answer.status in {200, 304} or (redirects and answer.status == 302):
         return answer
     if answer.is_limited:
         until = timezone.now() + timedelta(seconds=answer.wait)
@@ -220,7 +221,9 @@ def read(path: str, *, etag: str = "") -> Answer:
         raise Rejected(
             f"The repository was renamed or moved ({answer.message}); configure its new name."
         )
-    raise Rejected(f"GitHub said no to {urlsplit(path).path}: {answer.message}.")
+    raise Rejected(
+        f"GitHub said no to {urlsplit(path).path}: {answer.message}.", code=answer.status
+    )
 
 
 def moment(text: str | None) -> datetime | None:

@@ -13,7 +13,7 @@ from django.core.mail import EmailMessage
 from django.core.mail.backends.smtp import EmailBackend
 from django.core.mail.message import sanitize_address
 
-from integrations.errors import Rejected, Unavailable, outside_transaction
+from integrations.errors import Rejected, Unavailable, outside_transaction, why
 
 
 def is_configured() -> bool:
@@ -94,4 +94,4 @@ def _about_the_address(code: int, words: bytes | str) -> Rejected | Unavailable:
 def _reason(error: Exception) -> str:
     if isinstance(error, smtplib.SMTPResponseException):
         return code_of(error.smtp_code, error.smtp_error)
-    return type(error).__name__
+    return why(error)

@@ -14,7 +14,7 @@ from functools import cache
 
 from django.conf import settings
 
-from integrations.errors import Rejected, Unavailable, outside_transaction
+from integrations.errors import Rejected, Unavailable, outside_transaction, why
 
 for _name, _value in {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
@@ -49,7 +49,7 @@ def mlflow() -> Iterator[MlflowClient]:
     except MlflowException as error:
         raise _translated(error) from error
     except (requests.RequestException, ConnectionError, TimeoutError) as error:
-        raise Unavailable(f"MLflow could not be reached ({type(error).__name__}).") from error
+        raise Unavailable(f"MLflow could not be reached ({why(error)}).") from error
 
 
 _ONE_AT_A_TIME = threading.Lock()

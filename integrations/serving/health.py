@@ -11,7 +11,7 @@ import time
 
 import requests
 
-from integrations.errors import Rejected, Unavailable, outside_transaction
+from integrations.errors import Rejected, Unavailable, outside_transaction, why
 
 TIMEOUT_SECONDS = 5.0
 MOST_BYTES = 65_536
@@ -45,7 +45,7 @@ def read_served(address: str) -> int:
                 if time.monotonic() > until:
                     raise Unavailable(f"{address} took longer than {TIMEOUT_SECONDS:g} seconds.")
     except requests.RequestException as error:
-        raise Unavailable(f"{address} could not be read ({type(error).__name__}).") from error
+        raise Unavailable(f"{address} could not be read ({why(error)}).") from error
     number = number_in(body)
     if number is None:
         raise Rejected(f'{address} names no version; {{"version": 3}} or 3 is expected.')

@@ -12,7 +12,7 @@ from django.conf import settings
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError, SlackClientError
 
-from integrations.errors import Rejected, Unavailable, outside_transaction
+from integrations.errors import Rejected, Unavailable, outside_transaction, why
 from integrations.slack.health import refused_token, took_token
 from integrations.slack.workspaces import token_of
 
@@ -57,7 +57,7 @@ def speaking(token: str | None, timeout: int = 10) -> Iterator[WebClient]:
     except SlackApiError as error:
         raise translated(error) from error
     except (SlackClientError, URLError, OSError, HTTPException, ValueError) as error:
-        raise Unavailable(f"Slack could not be reached ({type(error).__name__}).") from error
+        raise Unavailable(f"Slack could not be reached ({why(error)}).") from error
 
 
 def code_of(error: BaseException | None) -> str:

@@ -5,9 +5,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from sandbox.github import logs
 from sandbox.github.http import MAX_LISTED, ApiError, Call, Reply
 from sandbox.github.protection import DECISIONS, MAX_COMMENT
-from sandbox.github.records import Run, Workflow
+from sandbox.github.records import Job, Run, Workflow
 from sandbox.github.workflows import WorkflowFile
 
 
@@ -131,6 +132,17 @@ def list_jobs(call: Call) -> Reply:
     return call.page(jobs, lambda job: call.shapes.job(job, run), "jobs")
 
 
+def get_log(call: Call) -> Reply:
+    """GET …/actions/jobs/{id}/logs: where the log of a job that ended can be had for a minute."""
+    key = call.param("job_id")
+    job = call.hub.store.get(Job, int(key)) if key.isdigit() else None
+    if job is None or job.status != "completed":
+        raise ApiError(404, "Not Found")
+    if call.hub.faults.strike("logs_gone") is not None:
+        raise ApiError(410, "Server Error")
+    return Reply(302, headers={"Location": f"{call.shapes.html}{logs.address(job.id)}"})
+
+
 def rerun(call: Call) -> Reply:
     """POST …/actions/runs/{id}/rerun."""
     call.only("enable_debug_logging")
@@ -184,6 +196,7 @@ ROUTES: list[tuple[str, str, Any]] = [
     ("GET", "/actions/runs/{run_id}", get_run),
     ("GET", "/actions/runs/{run_id}/attempts/{attempt_number}", get_attempt),
     ("GET", "/actions/runs/{run_id}/jobs", list_jobs),
+    ("GET", "/actions/jobs/{job_id}/logs", get_log),
     ("POST", "/actions/runs/{run_id}/rerun", rerun),
     ("POST", "/actions/runs/{run_id}/cancel", cancel),
     ("GET", "/actions/runs/{run_id}/pending_deployments", list_pending_deployments),

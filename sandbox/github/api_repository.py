@@ -11,6 +11,10 @@ from sandbox.github.http import ApiError, Call, Reply
 from sandbox.github.records import Token
 from sandbox.github.settings import INSTALLATION_ID
 
+# GitHub's own bounds of one answer to a comparison.
+MOST_COMPARED = 250
+MOST_FILES = 300
+
 
 def get_repository(call: Call) -> Reply:
     """GET /repos/{owner}/{repo}."""
@@ -37,19 +41,25 @@ def get_commit(call: Call) -> Reply:
 
 
 def compare(call: Call) -> Reply:
-    """GET …/compare/{base}...{head}."""
+    """GET …/compare/{base}...{head}: commits oldest first, in pages; the files with the first page alone."""
     base_name, dots, head_name = call.param("basehead").partition("...")
     if not dots:
         raise ApiError(404, "Not Found")
     repository, shapes = call.hub.repository, call.shapes
     base, head = repository.describe(base_name), repository.describe(head_name)
-    fork = repository.describe(repository.merge_base(base.sha, head.sha))
+    try:
+        fork = repository.describe(repository.merge_base(base.sha, head.sha))
+    except NotFoundError:
+        message = f"No common ancestor between {base_name} and {head_name}."
+        raise ApiError(404, message) from None
     ahead = repository.log(f"{base.sha}..{head.sha}")
     behind = repository.log(f"{head.sha}..{base.sha}")
     words = {(False, False): "identical", (True, False): "ahead", (False, True): "behind"}
     url = f"{shapes.repo_api}/compare/{base_name}...{head_name}"
     html_url = f"{shapes.repo_html}/compare/{base_name}...{head_name}"
-    changes = repository.changes(fork.sha, head.sha)
+    size, page = call.size(MOST_COMPARED, MOST_COMPARED), call.number()
+    shown = ahead[(page - 1) * size : page * size]
+    changes = repository.changes(fork.sha, head.sha)[:MOST_FILES] if page == 1 else []
     return Reply(
         body={
             "url": url,
@@ -63,7 +73,7 @@ def compare(call: Call) -> Reply:
             "ahead_by": len(ahead),
             "behind_by": len(behind),
             "total_commits": len(ahead),
-            "commits": [shapes.commit(repository.describe(sha)) for sha in ahead],
+            "commits": [shapes.commit(repository.describe(sha)) for sha in shown],
             "files": [shapes.file_change(head.sha, file) for file in changes],
         }
     )

@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from sandbox.github import api_actions, api_deployments, api_repository
+from sandbox.github import api_actions, api_deployments, api_repository, logs
 from sandbox.github.control import Control
 from sandbox.github.engine import Engine
 from sandbox.github.faults import Faults
@@ -125,6 +125,7 @@ def create_app(settings: Settings) -> ASGIApp:
         Route(f"{switches}/runs/{{run_id:int}}/gates", control.gates),
         Route(f"{switches}/runs/{{run_id:int}}/{{verb}}", control.run, methods=["POST"]),
         Route(f"{switches}/environments/{{name}}", control.environment, methods=["POST"]),
+        Route(logs.PATH, logs.endpoint(hub)),
         Route("/_sandbox/faults", control.faults, methods=["GET", "POST"]),
         Route("/_sandbox/rate_limit", control.rate_limit, methods=["POST"]),
         Route("/_sandbox/requests", control.requests, methods=["GET", "DELETE"]),

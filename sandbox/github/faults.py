@@ -20,6 +20,7 @@ CATALOGUE: dict[str, tuple[str, dict[str, Any]]] = {
     "error_after_accept": ("the run starts, then 502", {"match": "/dispatches"}),
     "no_run_details": ("204 without the run's id, as older GitHub Enterprise Servers", {}),
     "late_lists": ("new runs do not appear in lists for some seconds", {"seconds": 5.0}),
+    "logs_gone": ("410 for a job's log, as once it is too old", {}),
     "never_start": ("new runs stay queued until this is switched off", {}),
     "webhooks_lost": ("webhooks are not sent", {}),
     "webhooks_doubled": ("webhooks are sent twice, with the same delivery id", {}),

@@ -136,6 +136,14 @@ class Call:
             raise ApiError(404, "Not Found")
         return run
 
+    def size(self, default: int = 30, most: int = 100) -> int:
+        """How many things a page shall have, ``per_page``."""
+        return min(most, max(1, _integer(self.query("per_page"), default)))
+
+    def number(self) -> int:
+        """Which page is asked for, from 1."""
+        return max(1, _integer(self.query("page"), 1))
+
     def page(
         self,
         items: list[Item],
@@ -144,8 +152,7 @@ class Call:
         total: int | None = None,
     ) -> Reply:
         """One page of a list, with ``Link``; under ``key`` beside a total when GitHub does so."""
-        size = min(100, max(1, _integer(self.query("per_page"), 30)))
-        number = max(1, _integer(self.query("page"), 1))
+        size, number = self.size(), self.number()
         last = max(1, -(-len(items) // size))
         rels = {"prev": number - 1, "next": number + 1, "last": last, "first": 1}
         wanted = ["prev", "first"] if number > 1 else []

@@ -111,7 +111,7 @@ def test_only_administrators_activate_and_retry(world: World) -> None:
             actor=bob, via=Via.BROWSER, person_id=world.person("mallory").pk, active=False
         )
     with pytest.raises(Refused):
-        services.retry_effect(actor=bob, via=Via.BROWSER, effect_id=effect.pk)
+        services.retry_effect(actor=world.person("mallory"), via=Via.BROWSER, effect_id=effect.pk)
     effect.refresh_from_db()
     assert effect.status == "failed"
     assert world.person("mallory").is_active
@@ -125,9 +125,8 @@ def test_what_was_given_up_can_be_delivered_again(world: World, admin: Client) -
     admin.post(address, {"action": "retry", "_selected_action": [effect.pk]})
     effect.refresh_from_db()
     assert effect.status == "waiting"
-    admin.post(address, {"action": "retry", "_selected_action": [effect.pk]})
-    effect.refresh_from_db()
-    assert effect.status == "waiting"
+    event = Event.objects.get(kind="effect.retried")
+    assert (event.actor, event.data["effect"]) == (world.person("dave"), effect.pk)
 
 
 def test_unlinking_somebody_is_recorded(world: World, admin: Client) -> None:
