@@ -51,6 +51,7 @@ KINDS: dict[str, Kind] = {
     "promotion.escalated": Kind(
         "Escalated to {team}{named}: {missing} must approve", "bell-ring", "attention"
     ),
+    "promotion.commented": Kind("{actor} commented", "message-circle"),
     "promotion.expired": Kind("Expired: nobody settled it in time", "timer-off", "attention"),
     "review.approved": Kind("{actor} approved{for_whom}", "thumbs-up", "good"),
     "review.rejected": Kind("{actor} rejected{for_whom}", "thumbs-down", "bad"),

@@ -15,6 +15,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 
+from approvals import markdown as markdown_
 from approvals.calendar import in_zone
 from approvals.models import (
     Event,
@@ -334,6 +335,12 @@ def policy(target: Any) -> str:
 def rollback_policy(target: Any) -> str:
     """Who must approve a rollback at a target."""
     return policy_words(target, rollback=True)
+
+
+@register.filter
+def markdown(text: str) -> SafeString:
+    """What a person wrote, its Markdown rendered; safe whatever stands in it."""
+    return markdown_.to_html(text)
 
 
 @register.filter
