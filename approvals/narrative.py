@@ -76,7 +76,7 @@ KINDS: dict[str, Kind] = {
     "deployment.aborting": Kind(
         "The rollout goes back to the former version: {reason}", "undo-2", "bad"
     ),
-    "deployment.gone_back": Kind("{detail}", "undo-2", "bad"),
+    "deployment.gone_back": Kind("{detail}", "undo-2", "attention"),
     "deployment.adopted": Kind(
         "{model} v{version} is live in {environment}{instead}: it was adopted, nothing was fired",
         "circle-check-big",

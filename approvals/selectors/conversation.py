@@ -87,8 +87,7 @@ def conversation_of(promotion: Promotion) -> Conversation:
         .select_related("actor")
         .order_by("-id")[: MOST + 1]
     )
-    said = [_of_event(each) for each in events[:MOST]]
-    said = [each for each in said if each is not None]
+    said = [found for each in events[:MOST] if (found := _of_event(each))]
     everything = sorted([*said, *_reviews(promotion)], key=lambda each: each.at)
     if len(everything) <= OPEN + 1:
         return Conversation([], [], everything, len(events) > MOST)

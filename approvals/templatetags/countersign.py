@@ -32,6 +32,7 @@ from approvals.narrative import whence as whence_of
 from approvals.selectors.catalogue import policy_words
 from approvals.states import DeploymentStatus, PromotionStatus
 from approvals.web import links
+from approvals.web.claims import went_back
 from approvals.wording import day_and_time
 
 register = template.Library()
@@ -182,6 +183,9 @@ def deployment_badge(promotion: Promotion) -> str:
     is_live = promotion.target.live_deployment_id == deployment.pk
     if deployment.status == DeploymentStatus.SUCCEEDED and not is_live:
         text, shape, tone = "Was live", "circle-check", "neutral"
+    if went_back(deployment):
+        # The rollout did not hold, and taking it back worked: nothing is broken now.
+        text, shape, tone = "Went back", "undo-2", "attention"
     return badge(text, shape, tone, "deployment-status", deployment.status)
 
 
