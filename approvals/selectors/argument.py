@@ -188,8 +188,11 @@ def _metrics(
     known = {row[0] for row in configured}
     # What the policy limits is looked at first, whether it is configured or not.
     wanted = [*configured, *([name, ""] for name in limits if name not in known)]
+    # A configured metric that neither of the two has says nothing, unless a gate asks for it.
     lines = [
-        _line(row, limits.get(row.name), new, old) for row in _rows(new, old, wanted) if row.name
+        _line(row, limits.get(row.name), new, old)
+        for row in _rows(new, old, wanted)
+        if row.name in limits or row.name in new or row.name in old
     ]
     important = {row[0] for row in wanted}
     same = [e for e in lines if e.row.verdict == SAME and not e.limit]
