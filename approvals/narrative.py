@@ -51,6 +51,7 @@ KINDS: dict[str, Kind] = {
     "promotion.escalated": Kind(
         "Escalated to {team}{named}: {missing} must approve", "bell-ring", "attention"
     ),
+    "promotion.commented": Kind("{actor} commented", "message-circle"),
     "promotion.expired": Kind("Expired: nobody settled it in time", "timer-off", "attention"),
     "effect.retried": Kind("{actor} had it tried again to {what}", "rotate-cw"),
     "review.approved": Kind("{actor} approved{for_whom}", "thumbs-up", "good"),
@@ -76,7 +77,7 @@ KINDS: dict[str, Kind] = {
     "deployment.aborting": Kind(
         "The rollout goes back to the former version: {reason}", "undo-2", "bad"
     ),
-    "deployment.gone_back": Kind("{detail}", "undo-2", "bad"),
+    "deployment.gone_back": Kind("{detail}", "undo-2", "attention"),
     "deployment.adopted": Kind(
         "{model} v{version} is live in {environment}{instead}: it was adopted, nothing was fired",
         "circle-check-big",

@@ -132,6 +132,19 @@ def review(
 
 
 @api.post(
+    "promotions/{int:promotion_id}/comments",
+    response={201: schemas.PromotionOut, **REFUSALS},
+    url_name="comment",
+)
+def comment(
+    request: HttpRequest, promotion_id: int, body: schemas.CommentIn
+) -> Status[schemas.PromotionOut]:
+    """Say something about it, before or after it was decided."""
+    services.comment(actor=caller(request), via=Via.API, promotion_id=promotion_id, text=body.text)
+    return Status(201, _whole(request, promotion_id))
+
+
+@api.post(
     "promotions/{int:promotion_id}/override",
     response={200: schemas.PromotionOut, **REFUSALS},
     url_name="override",

@@ -26,6 +26,7 @@ MALFORMED = {
     "bad_number": "numbers",
     "bad_time": "produced_at",
     "bad_verdict": "verdict",
+    "comment_missing": "text",
     "in_the_future": "produced_at",
     "reason_missing": "reason",
     "reason_too_long": "reason",
@@ -48,8 +49,8 @@ def refused(request: HttpRequest, error: Refused) -> HttpResponse:
     """The verb would not, and wrote nothing."""
     field = MALFORMED.get(error.code, "")
     at = request.resolver_match
-    if field == "reason" and at is not None and at.url_name == "review":
-        field = "comment"
+    if field == "reason" and at is not None:
+        field = {"review": "comment", "comment": "text"}.get(at.url_name or "", field)
     if field == "produced_at" and at is not None and at.url_name == "schedule":
         field = "run_at"
     return refusal(status_of(error.code), error.code, error.sentence, field)

@@ -146,6 +146,12 @@ class ReviewIn(Body):
     ticked: Annotated[list[Text], Field(max_length=100)] = []
 
 
+class CommentIn(Body):
+    """What somebody says, in Markdown."""
+
+    text: Text
+
+
 class OverrideIn(Body):
     """Breaking the glass over exactly the facts that hash to ``seal``."""
 
@@ -268,9 +274,17 @@ class PromotionSummary(Schema):
     deployment: DeploymentOut | None
 
 
+class CommentOut(Schema):
+    """What somebody said, in Markdown."""
+
+    by: str
+    at: AwareDatetime
+    text: str
+
+
 class PromotionOut(PromotionSummary):
     """A promotion whole. ``sentences`` are those of its page, in the same words; ``may_act`` and ``why_not`` are
-    about whoever asks."""
+    about whoever asks; ``comments`` are the newest 50, in the order in which they were made."""
 
     sentences: list[str]
     checklist: list[str]
@@ -281,6 +295,7 @@ class PromotionOut(PromotionSummary):
     seal: str
     problem: str
     facts: dict[str, Any]
+    comments: list[CommentOut]
 
 
 class PromotionsOut(Schema):

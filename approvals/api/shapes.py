@@ -13,6 +13,7 @@ from approvals.explain import explain
 from approvals.models import Evidence, Person, Promotion, Target
 from approvals.rollouts import Strategy
 from approvals.selectors.catalogue import policy_words
+from approvals.selectors.conversation import comments_of
 from approvals.selectors.decisions import deployment_of
 from approvals.services.freezes import frozen_at
 from approvals.states import RestrictionKind
@@ -99,6 +100,12 @@ def promotion_out(promotion: Promotion, person: Person) -> schemas.PromotionOut:
         seal=promotion.seal,
         problem=promotion.problem,
         facts=promotion.facts,
+        comments=[
+            schemas.CommentOut(
+                by=each.actor.username if each.actor else "", at=each.at, text=each.data["comment"]
+            )
+            for each in comments_of(promotion, 50)
+        ],
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from django.db.models import Prefetch, Q, QuerySet
 from django.http import Http404
@@ -73,6 +74,21 @@ def deployment_of(promotion: Promotion) -> Deployment | None:
 def events_of(promotion: Promotion) -> QuerySet[Event]:
     """The promotion's history, newest first."""
     return promotion.events.select_related("actor", "target__model", "target__environment")
+
+
+# So many events are shown at once, and so many more unfold; a longer history is the timeline's.
+OPEN_EVENTS, MOST_EVENTS = 6, 200
+
+
+def history_of(promotion: Promotion) -> dict[str, Any]:
+    """The newest ``events`` of a promotion, ``older_events`` to unfold, and whether there are ``more_events`` even
+    than those; one query."""
+    rows = list(events_of(promotion)[: MOST_EVENTS + 1])
+    return {
+        "events": rows[:OPEN_EVENTS],
+        "older_events": rows[OPEN_EVENTS:MOST_EVENTS],
+        "more_events": len(rows) > MOST_EVENTS,
+    }
 
 
 @dataclass(frozen=True)

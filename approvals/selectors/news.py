@@ -28,6 +28,7 @@ TOLD = {
     "promotion.unscheduled": REPLY,
     "promotion.reminded": REPLY,
     "promotion.escalated": REPLY,
+    "promotion.commented": REPLY,
     "promotion.superseded": OUTCOME,
     "promotion.rejected": OUTCOME,
     "promotion.cancelled": OUTCOME,

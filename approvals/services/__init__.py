@@ -7,6 +7,7 @@ state, event and effects in one transaction. A refusal is :class:`Refused`, and 
 from approvals.services.answers import adopt, ignore_change, put_back
 from approvals.services.automatic import approve_automatically, approve_due
 from approvals.services.collecting import collect, record_jobs, repositories_with_jobs
+from approvals.services.comments import comment
 from approvals.services.comparisons import record_comparison
 from approvals.services.configuration import apply_configuration
 from approvals.services.delegations import delegate, end_delegation
@@ -90,6 +91,7 @@ __all__ = [
     "check_again",
     "close_overdue",
     "collect",
+    "comment",
     "compare_aliases",
     "compare_artifacts",
     "compare_runs",

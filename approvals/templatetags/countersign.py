@@ -15,6 +15,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 
+from approvals import markdown as markdown_
 from approvals.calendar import in_zone
 from approvals.models import (
     Event,
@@ -31,6 +32,7 @@ from approvals.narrative import whence as whence_of
 from approvals.selectors.catalogue import policy_words
 from approvals.states import DeploymentStatus, PromotionStatus
 from approvals.web import links
+from approvals.web.claims import went_back
 
 register = template.Library()
 
@@ -189,6 +191,9 @@ def deployment_badge(promotion: Promotion) -> str:
     is_live = promotion.target.live_deployment_id == deployment.pk
     if deployment.status == DeploymentStatus.SUCCEEDED and not is_live:
         text, shape, tone = "Was live", "circle-check", "neutral"
+    if went_back(deployment):
+        # The rollout did not hold, and taking it back worked: nothing is broken now.
+        text, shape, tone = "Went back", "undo-2", "attention"
     return badge(text, shape, tone, "deployment-status", deployment.status)
 
 
@@ -342,6 +347,12 @@ def policy(target: Any) -> str:
 def rollback_policy(target: Any) -> str:
     """Who must approve a rollback at a target."""
     return policy_words(target, rollback=True)
+
+
+@register.filter
+def markdown(text: str) -> SafeString:
+    """What a person wrote, its Markdown rendered; safe whatever stands in it."""
+    return markdown_.to_html(text)
 
 
 @register.filter

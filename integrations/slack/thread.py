@@ -186,7 +186,11 @@ def _packed(lines: Sequence[str]) -> Iterator[str]:
 def _line(event: Event, limit: int) -> str:
     """The event in the history's words, inert, by whom where the words do not say it, and its run."""
     kind = kind_of(event)
-    text = f"{MARKS.get(kind.tone, '')} {inert(sentence_of(event), limit)}".strip()
+    said = sentence_of(event)
+    if event.kind == "promotion.commented":
+        # In one line: the next one could pass for one of ours.
+        said = f"{said}: {' '.join(str(event.data.get('comment', '')).split())}"
+    text = f"{MARKS.get(kind.tone, '')} {inert(said, limit)}".strip()
     if event.actor and "{actor}" not in kind.sentence:
         text = f"{text} (by {inert(str(event.actor), 80)})"
     if url := str(event.data.get("url") or ""):

@@ -230,6 +230,7 @@ def test_the_description_is_open_and_complete(world: World, client: Client) -> N
         "/api/v1/promotions/{promotion_id}/reviews",
         "/api/v1/promotions/{promotion_id}/reviews/mine",
         "/api/v1/promotions/{promotion_id}/cancel",
+        "/api/v1/promotions/{promotion_id}/comments",
         "/api/v1/promotions/{promotion_id}/override",
         "/api/v1/promotions/{promotion_id}/schedule",
         "/api/v1/promotions/{promotion_id}/deployment/{action}",

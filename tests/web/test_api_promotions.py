@@ -143,14 +143,23 @@ class TestPromotions:
 
     @pytest.mark.parametrize(
         ("method", "end"),
-        [("GET", ""), ("POST", "/reviews"), ("DELETE", "/reviews/mine"), ("POST", "/cancel")],
+        [
+            ("GET", ""),
+            ("POST", "/reviews"),
+            ("DELETE", "/reviews/mine"),
+            ("POST", "/cancel"),
+            ("POST", "/comments"),
+        ],
     )
     @pytest.mark.parametrize("number", [10**9, 10**30])
     def test_there_is_no_such_promotion(
         self, world: World, api_of: Api, method: str, end: str, number: int
     ) -> None:
         bob = api_of("bob")
-        body = {"verdict": "approve", "seal": "0" * 64} if end == "/reviews" else None
+        body = {
+            "/reviews": {"verdict": "approve", "seal": "0" * 64},
+            "/comments": {"text": "Hello?"},
+        }.get(end)
         refuses(lambda: bob(method, f"promotions/{number}{end}", body), 404, "unknown_promotion")
 
     def test_the_list(self, world: World, api_of: Api) -> None:
