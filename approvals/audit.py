@@ -40,8 +40,8 @@ def verify_history() -> Verification:
 
 
 def verify_export(lines: Iterable[str]) -> Verification:
-    """The same for an export as JSON Lines, without a database. Raises ValueError, naming the line, for a line that
-    is none of an export's."""
+    """The same for an export as JSON Lines, without a database. Raises ValueError, naming the line, where it is
+    none of an export's."""
     previous, count, gaps = "", 0, 0
     for number, line in enumerate(lines, 1):
         try:

@@ -62,7 +62,7 @@ def file_name(filters: Filters, suffix: str) -> str:
     """``timeline_model-fraud-detector_since-2026-11-01.csv``: in ASCII, whatever the filters say."""
     parts = [f"event-{filters.event}"] if filters.event is not None else []
     parts += [f"{name}-{value}" for name, value in filters.pairs]
-    safe = [re.sub(r"[^A-Za-z0-9.-]+", "-", part)[:40].strip("-.") for part in parts]
+    safe = [re.sub(r"[^A-Za-z0-9]+", "-", part)[:40].strip("-") for part in parts]
     return "_".join(["timeline", *safe])[:150] + f".{suffix}"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -65,7 +65,7 @@ class Filters:
 
     def without(self, name: str) -> Filters:
         """All the others."""
-        return replace(self, **{name: ""})
+        return Filters(**{key: value for key, value in self.pairs if key != name}, event=self.event)
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,8 @@ def condition_of(filters: Filters) -> Condition:
         return Condition("event_id = %s", (filters.event,))
     if filters.kind and filters.kind not in GROUPS:
         return _nothing(f"There is no kind of event called “{filters.kind}”.")
-    clauses, params = [_CONDITIONS.get(filters.kind, f"topic = '{filters.kind}'")], []
+    clauses = [_CONDITIONS.get(filters.kind, f"topic = '{filters.kind}'")]
+    params: list[int | datetime] = []
     for column, name, found in (
         ("model_id", filters.model, _model),
         ("environment_id", filters.environment, _environment),
@@ -121,7 +122,17 @@ def condition_of(filters: Filters) -> Condition:
 def tsquery(text: str) -> str:
     """A tsquery that asks for every word of the text, or words that begin so; empty where there is none."""
     words = [word[:LONGEST_WORD] for word in _BETWEEN.split(text) if word]
-    return " & ".join(f"'{word}':*" for word in words[:MOST_WORDS])
+    return " & ".join(_either(word) for word in words[:MOST_WORDS])
+
+
+def _either(word: str) -> str:
+    """The word in every case: in the locale "C", which many databases have, only ASCII is put in lower case."""
+    forms = dict.fromkeys((word, word.lower(), word.upper(), word.capitalize()))
+    return (
+        "(" + " | ".join(f"'{form}':*" for form in forms) + ")"
+        if not word.isascii()
+        else f"'{word}':*"
+    )
 
 
 def _nothing(problem: str) -> Condition:

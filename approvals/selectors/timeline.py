@@ -156,4 +156,4 @@ def _page(ids: list[int], *, older: int, newer: int, since: Cursor | None = None
 def _rows(sql: str, params: list[Any]) -> list[tuple[Any, ...]]:
     with connection.cursor() as cursor:
         cursor.execute(sql, params)
-        return cursor.fetchall()
+        return list(cursor.fetchall())

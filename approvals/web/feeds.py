@@ -42,8 +42,10 @@ def guarded(request: HttpRequest) -> Person | None:
         return request.user
     scheme, _, given = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() == "basic":
-        with suppress(binascii.Error, UnicodeDecodeError):
+        try:
             given = base64.b64decode(given.strip(), validate=True).decode().partition(":")[2]
+        except (binascii.Error, UnicodeDecodeError):
+            return None
     elif scheme.lower() != "bearer":
         return None
     with suppress(Refused):

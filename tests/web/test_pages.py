@@ -449,6 +449,8 @@ def test_every_named_page_is_listed_here() -> None:
         "freezes", "decide_many", "delegation", "preferences",
         "policy", "policy_simulate", "change", "mark",
         "insights", "pipelines", "search", "people",
+        # tests/web/test_exports.py, tests/web/test_feeds.py
+        "export_csv", "export_jsonl", "atom", "calendar", "private_atom", "private_calendar", "feed_addresses",
     }  # fmt: skip
 
 
