@@ -37,6 +37,8 @@ _CONDITIONS = {
 # As in the trigger (migration 0016): words end at white space and at every ASCII punctuation mark.
 _BETWEEN = re.compile(r"[\s!-/:-@\[-`{-~]+")
 MOST_WORDS, LONGEST_WORD = 8, 60
+# Beyond these nothing happens, and neither Python nor PostgreSQL can reckon in every zone.
+_FIRST, _LAST = date(1970, 1, 1), date(9000, 1, 1)
 
 
 @dataclass(frozen=True)
@@ -111,7 +113,7 @@ def condition_of(filters: Filters) -> Condition:
             ends = _midnight(filters.until, later=1)
             clauses.append("at < %s")
             params.append(ends)
-    except (ValueError, OverflowError):
+    except ValueError:
         return _nothing("A day is written like 2026-11-20.")
     words = tsquery(filters.q)
     if filters.q and not words:
@@ -156,7 +158,7 @@ def _person(name: str) -> int | None:
 
 
 def _midnight(text: str, later: int = 0) -> datetime:
-    """The beginning of a day, ``later`` days on. Raises ValueError and OverflowError."""
-    day = date.fromisoformat(text) + timedelta(days=later)
+    """The beginning of a day, ``later`` days on. Raises ValueError."""
+    day = min(max(date.fromisoformat(text), _FIRST), _LAST) + timedelta(days=later)
     zone = timezone.get_current_timezone()
     return datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(UTC)

@@ -139,8 +139,8 @@ class TestCalendar:
             "FREQ=WEEKLY;BYDAY=FR",
             "FREQ=WEEKLY;INTERVAL=2;BYDAY=TU",
             "FREQ=MONTHLY;BYDAY=-1FR;COUNT=9",
-        ]
-        + ["FREQ=DAILY;UNTIL=20991231T170000"],
+            "FREQ=DAILY;UNTIL=20991231T170000",
+        ],
     )
     def test_a_recurring_freeze_comes_when_ours_does(
         self, world: World, client: Client, rule: str
