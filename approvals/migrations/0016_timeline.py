@@ -109,7 +109,7 @@ class Migration(migrations.Migration):
         ),
         migrations.RunSQL(CREATE, DROP),
         migrations.RunSQL(FILL, migrations.RunSQL.noop),
-        # Only now: with them the filling takes several times as long.
+        # Only now: each is sorted once instead of being grown row by row.
         migrations.AddIndex('evententry', models.Index(fields=['at', 'event'], name='entry_all')),
         migrations.AddIndex('evententry', models.Index(condition=models.Q(('topic', 'small'), _negated=True), fields=['at', 'event'], name='entry_news')),
         migrations.AddIndex('evententry', models.Index(fields=['topic', 'at', 'event'], name='entry_topic')),
