@@ -179,6 +179,9 @@ KINDS: dict[str, Kind] = {
     "person.deactivated": Kind("{actor} deactivated {person}", "user-x", "attention"),
     "preferences.changed": Kind("{actor} changed how they are told: {wishes}", "bell-ring"),
     "sessions.ended": Kind("{actor} ended sessions of their own: {count}", "log-out"),
+    "feed.begun": Kind("{actor} made private addresses for their feeds", "rss"),
+    "feed.renewed": Kind("{actor} renewed the private addresses of their feeds", "rss"),
+    "feed.ended": Kind("{actor} switched the private addresses of their feeds off", "rss"),
     "token.created": Kind("{actor} made the API token {prefix}… for {person}: {name}", "key-round"),
     "token.revoked": Kind(
         "{actor} revoked the API token {prefix}… of {person}: {name}", "key-round", "attention"

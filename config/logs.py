@@ -2,10 +2,51 @@
 
 from __future__ import annotations
 
+import copy
 import logging.config
+import re
+from collections.abc import Mapping
+from typing import Any
 
 import structlog
-from structlog.typing import Processor
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+# A feed's private address is as good as a password: what stands between these never reaches a log.
+_FEED = re.compile(r"(/feeds/)[^/\s?\"']+(?=/(?:timeline\.atom|calendar\.ics))")
+# The web servers' own lines, which do not pass our handler.
+ACCESS_LOGS = ("gunicorn.access", "uvicorn.access", "django.server")
+
+
+def without_keys(value: Any) -> Any:
+    """The same without feeds' keys, where it is text; lists and objects are looked through."""
+    if isinstance(value, str):
+        return _FEED.sub(r"\1…", value)
+    if isinstance(value, tuple | list):
+        return type(value)(without_keys(each) for each in value)
+    if isinstance(value, Mapping):
+        # gunicorn's is a dict of its own kind, which knows what is missing.
+        found: Any = copy.copy(value)
+        for key in value:
+            found[key] = without_keys(value[key])
+        return found
+    return value
+
+
+def _redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Of everything that is about to be written, also of an exception's text."""
+    kept = {key: event[key] for key in ("_record", "exc_info") if key in event}
+    rest = {key: value for key, value in event.items() if key not in kept}
+    return {**without_keys(rest), **kept}
+
+
+class WithoutKeys(logging.Filter):
+    """Takes feeds' keys out of a record before any handler sees it."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Every record passes, changed where it has to be."""
+        record.msg = without_keys(record.msg)
+        record.args = without_keys(record.args)
+        return True
 
 
 def configure_logging(*, json: bool, level: str) -> None:
@@ -39,10 +80,15 @@ def configure_logging(*, json: bool, level: str) -> None:
                     "processors": [
                         structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                         structlog.processors.format_exc_info,
+                        _redact,
                         renderer,
                     ]
                     if json
-                    else [structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+                    else [
+                        structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                        _redact,
+                        renderer,
+                    ],
                 }
             },
             "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "structured"}},
@@ -66,3 +112,8 @@ def configure_logging(*, json: bool, level: str) -> None:
             },
         }
     )
+    for name in ACCESS_LOGS:
+        logger = logging.getLogger(name)
+        # By hand: to configure a logger would take away the handler that its server gave it.
+        if not any(isinstance(each, WithoutKeys) for each in logger.filters):
+            logger.addFilter(WithoutKeys())

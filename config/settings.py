@@ -149,6 +149,7 @@ TEMPLATES = [
             "builtins": [
                 "approvals.templatetags.countersign",
                 "approvals.templatetags.services",
+                "approvals.templatetags.timeline",
             ],
             "context_processors": [
                 "django.template.context_processors.request",

@@ -12,7 +12,7 @@ from approvals.models.catalogue import (
 from approvals.models.decisions import Promotion, Review
 from approvals.models.delivery import Deployment, Step
 from approvals.models.evidence import Evidence
-from approvals.models.history import Event
+from approvals.models.history import Event, EventEntry
 from approvals.models.outbox import Effect, InboundDelivery
 from approvals.models.people import Delegation, Membership, Person, Preferences, Team
 from approvals.models.restrictions import Freeze, Restriction
@@ -27,6 +27,7 @@ __all__ = [
     "Effect",
     "Environment",
     "Event",
+    "EventEntry",
     "Evidence",
     "Freeze",
     "InboundDelivery",

@@ -23,6 +23,7 @@ from approvals.services.delivery import (
 )
 from approvals.services.evidence import record_evidence
 from approvals.services.facts import ObservedFacts, record_facts, record_facts_problem
+from approvals.services.feeds import end_feeds, person_of_feed_key, renew_feed_key
 from approvals.services.foreign_runs import compare_runs
 from approvals.services.freezes import freeze, unfreeze
 from approvals.services.interventions import call_off, dispatch_again, give_up, look_again
@@ -102,6 +103,7 @@ __all__ = [
     "delegate",
     "dispatch_again",
     "end_delegation",
+    "end_feeds",
     "end_sessions",
     "freeze",
     "give_up",
@@ -113,6 +115,7 @@ __all__ = [
     "mark",
     "note_delivery",
     "override",
+    "person_of_feed_key",
     "person_of_token",
     "postpone_dispatch",
     "put_back",
@@ -139,6 +142,7 @@ __all__ = [
     "refuse_too_early",
     "release",
     "remind_due",
+    "renew_feed_key",
     "reorder",
     "repositories_with_jobs",
     "request_promotion",

@@ -40,20 +40,23 @@ LANES = {
 }
 
 
+def hashed_content(event: Event) -> dict[str, Any]:
+    """What an event's hash is over: its own content and the hash of the line before."""
+    return {
+        "at": event.at.astimezone(UTC).isoformat(timespec="microseconds"),
+        "kind": event.kind,
+        "actor": event.actor_id,
+        "via": event.via,
+        "target": event.target_id,
+        "promotion": event.promotion_id,
+        "data": event.data,
+        "previous": event.previous_hash,
+    }
+
+
 def event_hash(event: Event) -> str:
-    """The hash of one line: over its own content and the hash of the line before."""
-    return digest(
-        {
-            "at": event.at.astimezone(UTC).isoformat(timespec="microseconds"),
-            "kind": event.kind,
-            "actor": event.actor_id,
-            "via": event.via,
-            "target": event.target_id,
-            "promotion": event.promotion_id,
-            "data": event.data,
-            "previous": event.previous_hash,
-        }
-    )
+    """The hash of one line."""
+    return digest(hashed_content(event))
 
 
 def record(

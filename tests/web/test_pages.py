@@ -449,6 +449,8 @@ def test_every_named_page_is_listed_here() -> None:
         "insights", "counted", "pipelines", "search", "people", "lanes", "compare",
         "live", "favicon", "decide_one",
         "keys", "looks", "theme", "end_sessions", "make_token", "revoke_token",
+        # tests/web/test_exports.py, tests/web/test_feeds.py
+        "export_csv", "export_jsonl", "atom", "calendar", "private_atom", "private_calendar", "feed_addresses",
     }  # fmt: skip
 
 
