@@ -143,7 +143,10 @@ TEMPLATES = [
         "DIRS": [ROOT / "templates"],
         "APP_DIRS": True,
         "OPTIONS": {
-            "builtins": ["approvals.templatetags.countersign"],
+            "builtins": [
+                "approvals.templatetags.countersign",
+                "approvals.templatetags.matrix",
+            ],
             "context_processors": [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",

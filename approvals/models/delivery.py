@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from django.conf import settings
+from django.contrib.postgres.indexes import GistIndex
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 
 from approvals.models.catalogue import ModelVersion, Target, WorkflowRun
 from approvals.models.decisions import Promotion
+from approvals.models.periods import Period
 from approvals.states import ACTIVE_DEPLOYMENT, OPEN_DEPLOYMENT, DeploymentStatus, StepOutcome
 
 
@@ -83,6 +85,29 @@ class Deployment(models.Model):
                 fields=["target"],
                 condition=Q(status__in=ACTIVE_DEPLOYMENT),
                 name="one_active_deployment_per_target",
+            ),
+        ]
+        indexes = [
+            # What was live, and what ended last, at a target and a moment: the newest end before it.
+            models.Index(
+                F("target"),
+                F("finished_at").desc(),
+                F("id").desc(),
+                name="deployment_by_end",
+                condition=Q(finished_at__isnull=False),
+            ),
+            # What had not ended at a moment.
+            GistIndex(Period("created_at", "finished_at"), name="deployment_period"),
+            # What has not ended now: the constraint above leaves out what is queued.
+            models.Index(
+                fields=["target"],
+                name="deployment_open",
+                condition=Q(status__in=OPEN_DEPLOYMENT),
+            ),
+            models.Index(
+                fields=["finished_at"],
+                name="deployment_failed",
+                condition=Q(status=DeploymentStatus.FAILED),
             ),
         ]
 
