@@ -159,6 +159,4 @@ class AsOf(Now):
                 phase, paused = "deploying", True
             else:
                 phase, paused = "deploying", bool(event.data.get("goes_back"))
-        return Delivery(
-            deployment, phase, share if deployment.strategy else 0, paused, aborting
-        )
+        return Delivery(deployment, phase, share if deployment.strategy else 0, paused, aborting)

@@ -75,9 +75,7 @@ def live_now(models: Sequence[RegisteredModel]) -> list[Presence]:
     """
     targets = (
         Target.objects.filter(model__in=models, is_active=True, environment__is_active=True)
-        .select_related(
-            "model", "environment", *(f"live_deployment__{each}" for each in _WITH)
-        )
+        .select_related("model", "environment", *(f"live_deployment__{each}" for each in _WITH))
         .prefetch_related(_approving("live_deployment__"))
     )
     return [Presence(each, each.live_deployment) for each in targets]

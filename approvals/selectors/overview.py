@@ -27,7 +27,7 @@ from approvals.models import (
 from approvals.selectors.live import Presence
 from approvals.selectors.needed import needed_of
 from approvals.selectors.states_now import Delivery, Now
-from approvals.states import ChangeAnswer, DeploymentStatus, MarkKind, RestrictionKind
+from approvals.states import DeploymentStatus, MarkKind, RestrictionKind
 
 
 @dataclass(frozen=True)
@@ -139,9 +139,7 @@ class Matrix:
         return found
 
 
-def matrix(
-    reading: Now, models: Sequence[RegisteredModel], person: Person | None = None
-) -> Matrix:
+def matrix(reading: Now, models: Sequence[RegisteredModel], person: Person | None = None) -> Matrix:
     """These models in every environment, with what waits for ``person`` marked; a constant number of queries."""
     presences = reading.presences(models)
     targets = [each.target for each in presences]
@@ -169,7 +167,7 @@ def matrix(
     for pk, (span, by_rule) in reading.frozen(targets).items():
         cells[pk].frozen, cells[pk].frozen_by_rule = span, by_rule
     for change in reading.changes(ids):
-        _place_change(cells[change.target_id], change)
+        _place_change(cells[change.target_id], change, reading.moment)
     _compare(reading, cells, trends, versions)
     if person is not None and not reading.is_past:
         for promotion_id, target_id in needed_of(person, ids).items():
@@ -209,9 +207,7 @@ def _newest_open(cell: Cell) -> int:
     return max((each.deployment.pk for each in cell.deliveries), default=0)
 
 
-def _restrict(
-    reading: Now, cells: dict[int, Cell], candidates: Sequence[ModelVersion]
-) -> None:
+def _restrict(reading: Now, cells: dict[int, Cell], candidates: Sequence[ModelVersion]) -> None:
     """Locks, holds and quarantines, of what is live and of what could follow."""
     live = {cell.live.pk for cell in cells.values() if cell.live}
     found = reading.restrictions(list(cells), {*live, *(each.pk for each in candidates)})
@@ -233,13 +229,12 @@ def _restrict(
             candidate.is_barred = True  # type: ignore[attr-defined]
 
 
-def _place_change(cell: Cell, change: OutOfBandChange) -> None:
-    over = change.answer == ChangeAnswer.IGNORED and change.ended_at is not None
-    if not over:
+def _place_change(cell: Cell, change: OutOfBandChange, moment: datetime) -> None:
+    if change.ended_at is None or change.ended_at > moment:
         cell.changes.append(change)
         return
     # What was ignored told of what was live then; something that went live through us since has settled it.
-    if cell.since is None or change.ended_at is None or cell.since <= change.ended_at:
+    if cell.since is None or cell.since <= change.ended_at:
         cell.ignored.append(change)
 
 
@@ -286,7 +281,9 @@ def _trend(
     if drawn is None:
         return None
     known = [each for each in found if each is not None]
-    words = f"{name} over the last {len(line)} versions, from {shown(known[0])} to {shown(known[-1])}"
+    words = (
+        f"{name} over the last {len(line)} versions, from {shown(known[0])} to {shown(known[-1])}"
+    )
     index = next((index for index, each in enumerate(line) if live and each.pk == live.pk), -1)
     return Trend(name, drawn, words, spot(values, index, width=56, height=16))
 

@@ -183,9 +183,9 @@ class Now:
         spans: dict[int, list[Span]] = {}
         rows = Freeze.objects.filter(self.while_open("placed_at", "lifted_at"))
         rows = rows.filter(Q(ends_at=None) | Q(ends_at__gt=self.moment))
-        for each in rows.filter(environment__in={target.environment_id for target in targets}).select_related(
-            "placed_by"
-        ):
+        for each in rows.filter(
+            environment__in={target.environment_id for target in targets}
+        ).select_related("placed_by"):
             span = Span(f"{each.placed_by}: {each.reason}", each.begins_at, each.ends_at)
             spans.setdefault(each.environment_id, []).append(span)
         found: dict[int, tuple[Span, bool]] = {}

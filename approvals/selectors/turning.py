@@ -37,17 +37,15 @@ _QUIET = (
 
 
 def history_began() -> datetime | None:
-    """When the first event was written; None before."""
-    return Event.objects.order_by("pk").values_list("at", flat=True).first()
+    """When the first thing happened that an event tells of; None before."""
+    return Event.objects.order_by("at").values_list("at", flat=True).first()
 
 
 def change_before(moment: datetime, models: Sequence[RegisteredModel]) -> datetime | None:
     """The last moment before this one at which something changed at these models; three queries."""
     events = _events(at__lt=moment).order_by("-at")
     rows = _targets(models, events).aggregate(found=Max("turned"))
-    return max(
-        filter(None, [rows["found"], *_of_rows(models, "lt", moment)]), default=None
-    )
+    return max(filter(None, [rows["found"], *_of_rows(models, "lt", moment)]), default=None)
 
 
 def change_after(

@@ -20,7 +20,7 @@ register = template.Library()
 def glyph_sheet(names: str) -> SafeString:
     """The drawings of these icons, told once on a page, for :func:`glyph`."""
     symbols = "".join(
-        f'<symbol id="g-{name}" viewBox="0 0 24 24">{icon(name).partition(">")[2].removesuffix("</svg>")}</symbol>'
+        f'<symbol id="g-{name}" viewBox="0 0 24 24">{icon(name).partition(">")[2].strip().removesuffix("</svg>")}</symbol>'
         for name in names.split()
     )
     return mark_safe(f'<svg class="glyphs" aria-hidden="true" width="0" height="0">{symbols}</svg>')  # noqa: S308 - our own drawings

@@ -60,7 +60,7 @@ def _present(request: HttpRequest, choice: Choice) -> HttpResponse:
             "matrix": matrix(reading, chosen.models, person),
             "next_page": _address(choice, after=chosen.after) if chosen.after else "",
             "former_page": _address(choice, before=chosen.before) if chosen.before else "",
-            "field": _for_field(reading.moment),
+            "field": _for_field(reading.moment.replace(second=0)),
         },
         parts={"matrix": "web/parts/matrix.html"},
         seconds=5,
@@ -100,7 +100,10 @@ def _past(
     }
     if moment is not None and known:
         chosen = choose(reading, choice, person_of(request))
-        before, after = change_before(moment, chosen.models), change_after(moment, chosen.models, now)
+        before, after = (
+            change_before(moment, chosen.models),
+            change_after(moment, chosen.models, now),
+        )
         page = {"after": choice.after, "before": choice.before}
         context |= {
             "chosen": chosen,
