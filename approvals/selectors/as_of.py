@@ -6,18 +6,18 @@ Where each fact comes from, and why it can be trusted:
 - *what waited*: ``Promotion.requested_at`` and ``decided_at``, each written once (a constraint of the database
   holds that what is decided has its time);
 - *what was under way*: ``Deployment.created_at`` and ``finished_at``; how far it had come: the steps that had
-  succeeded by then (``Step.finished_at``, written once), and the events of its promotion, which a trigger keeps from
-  being changed: begun, unconfirmed, paused, advanced, going back;
+  succeeded by then (``Step.finished_at``, written once), and the events of its promotion, which a trigger
+  keeps from being changed: begun, unconfirmed, paused, advanced, going back;
 - *locks, holds, quarantines*: ``placed_at`` and ``lifted_at`` of their rows; *freezes* the same, with the time for
   which they were placed;
 - *marks*: ``placed_at``; the rows are never changed;
 - *out-of-band changes*: ``declared_at`` and ``ended_at``;
 - *candidates*: the registry's own times of creation, and ours of deletion.
 
-Three things no row or event keeps. The recurring freezes are those of today's configuration, and the page says so. Of
-an ignored change ``seen_at``, its newest reading, tells how long it held: right to within one interval of polling. That
-a dispatch was put off because GitHub asked to wait, or that a queued deployment asked to be confirmed, is told for the
-present alone.
+Three things no row or event keeps. The recurring freezes are those of today's configuration, and the page says
+so. Of an ignored change ``seen_at``, its newest reading, tells how long it held: right to within one interval
+of polling. That a dispatch was put off because GitHub asked to wait, or that a queued deployment asked to be
+confirmed, is told for the present alone.
 """
 
 from __future__ import annotations
@@ -155,7 +155,7 @@ class AsOf(Now):
             elif kind == "aborting":
                 aborting, paused = True, False
             elif kind == "given_up":
-                # It goes back next, which says so itself; where it was on its way back already, it waits for people.
+                # It goes back next, which says so itself; on its way back already, it waits for people.
                 phase, paused = "deploying", True
             else:
                 phase, paused = "deploying", bool(event.data.get("goes_back"))

@@ -18,7 +18,7 @@ from approvals.states import OPEN_DEPLOYMENT, DeploymentStatus, PromotionStatus
 def needed_of(person: Person, target_ids: Sequence[int] | None = None) -> dict[int, int]:
     """Promotion id → target id of what needs this person, at these targets or (None) at all of them.
 
-    A constant number of queries over what is pending or under way; who may decide is the policy's to say, for each.
+    A constant number of queries over what is pending or under way; who may decide is the policy's to say.
     """
     asks = Q(deployment__status=DeploymentStatus.UNCONFIRMED)
     asks |= ~Q(deployment__paused="") | ~Q(deployment__asks_to_confirm="")

@@ -1,4 +1,4 @@
-"""What the overview reads, as the rows say it is now. ``selectors.as_of`` reads the same of a moment in the past."""
+"""What the overview reads, as the rows say it is now; ``selectors.as_of`` reads the same of the past."""
 
 from __future__ import annotations
 

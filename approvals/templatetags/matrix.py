@@ -1,4 +1,4 @@
-"""Template tags of the overview, whose drawings repeat hundreds of times: each is told once and then referred to."""
+"""Template tags of the overview, whose drawings repeat hundreds of times: each is told once on a page."""
 
 from __future__ import annotations
 
@@ -19,9 +19,12 @@ register = template.Library()
 @functools.lru_cache(maxsize=8)
 def glyph_sheet(names: str) -> SafeString:
     """The drawings of these icons, told once on a page, for :func:`glyph`."""
+    drawn = {
+        name: icon(name).partition(">")[2].strip().removesuffix("</svg>") for name in names.split()
+    }
     symbols = "".join(
-        f'<symbol id="g-{name}" viewBox="0 0 24 24">{icon(name).partition(">")[2].strip().removesuffix("</svg>")}</symbol>'
-        for name in names.split()
+        f'<symbol id="g-{name}" viewBox="0 0 24 24">{drawing}</symbol>'
+        for name, drawing in drawn.items()
     )
     return mark_safe(f'<svg class="glyphs" aria-hidden="true" width="0" height="0">{symbols}</svg>')  # noqa: S308 - our own drawings
 
@@ -51,7 +54,7 @@ def on_my_clock(moment: datetime) -> str:
 
 @register.simple_tag
 def on_my_day(moment: datetime) -> str:
-    """``24 Nov, 08:00`` on the clocks of whoever looks, short enough for a cell; with the year where it is another."""
+    """``24 Nov, 08:00`` on the clocks of whoever looks, short enough for a cell."""
     local = timezone.localtime(moment)
     year = "" if local.year == timezone.localtime().year else f" {local.year}"
     text = f"{local.day} {local:%b}{year}, {local:%H:%M}"

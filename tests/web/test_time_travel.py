@@ -29,7 +29,6 @@ from approvals.services import Refused
 from approvals.services.delivery import NotYet
 from approvals.services.registry import ModelFacts
 from approvals.states import OPEN_DEPLOYMENT, DeploymentStatus, PromotionStatus, Verdict, Via
-from tests.web.conftest import Browser
 from tests.world import World
 
 MODEL = "fraud-detector"
