@@ -13,7 +13,9 @@ class Period(Func):
 
     arity = 2
 
-    def as_sql(self, compiler: Any, connection: Any, **extra: Any) -> tuple[str, list[Any]]:
+    def as_sql(  # type: ignore[override]
+        self, compiler: Any, connection: Any, **extra: Any
+    ) -> tuple[str, list[Any]]:
         """The expression, the same in the index and in queries."""
         (begins, first), (ends, second) = (
             compiler.compile(each) for each in self.source_expressions

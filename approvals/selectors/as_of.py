@@ -69,12 +69,12 @@ class AsOf(Now):
     def open_deployments(self) -> QuerySet[Deployment]:
         """Those that had been granted and had not ended (index ``deployment_period``)."""
         period = Period("created_at", "finished_at", output_field=DateTimeRangeField())
-        return Deployment.objects.alias(period=period).filter(period__contains=self.moment)
+        return Deployment.objects.alias(period=period).filter(Q(period__contains=self.moment))
 
     def pending_promotions(self) -> QuerySet[Promotion]:
         """Those that had been asked for and not been decided (index ``promotion_period``)."""
         period = Period("requested_at", "decided_at", output_field=DateTimeRangeField())
-        return Promotion.objects.alias(period=period).filter(period__contains=self.moment)
+        return Promotion.objects.alias(period=period).filter(Q(period__contains=self.moment))
 
     def while_open(self, opened: str, closed: str) -> Q:
         """Rows that had begun and were not over, by the names of the two times."""

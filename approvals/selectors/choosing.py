@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,7 +34,7 @@ class Chosen:
     """One page of models; ``after`` and ``before`` name where the pages beside it begin, empty where there are
     none. ``matching`` of ``total`` models."""
 
-    models: list[RegisteredModel]
+    models: Sequence[RegisteredModel]
     matching: int
     total: int
     after: str

@@ -137,9 +137,13 @@ class Now:
         """Model id → the ids of its newest versions, the newest first, as many as are drawn. One query that looks
         at those alone (index ``version_identity``)."""
         newest = ModelVersion.objects.filter(self.known(), model=OuterRef("pk"))
-        newest = newest.order_by("-number", "-registered_at").values("pk")[:TREND]
+        newest = newest.order_by("-number", "-registered_at")
         rows = RegisteredModel.objects.filter(pk__in=[each.pk for each in models])
-        return dict(rows.annotate(newest=ArraySubquery(newest)).values_list("pk", "newest"))
+        return dict(
+            rows.annotate(newest=ArraySubquery(newest.values("pk")[:TREND])).values_list(
+                "pk", "newest"
+            )
+        )
 
     def versions(self, ids: Iterable[int]) -> dict[int, ModelVersion]:
         """What the overview shows of these versions. Metrics are those of today: they belong to a finished run."""
@@ -152,9 +156,9 @@ class Now:
     def last_ended(self, target_ids: Sequence[int]) -> list[Deployment]:
         """The deployment that ended last at each of these targets (index ``deployment_by_end``)."""
         last = Deployment.objects.filter(self.ended_by(), target=OuterRef("pk"))
-        last = last.order_by("-finished_at", "-pk").values("pk")[:1]
+        last = last.order_by("-finished_at", "-pk")
         targets = Target.objects.filter(pk__in=target_ids)
-        ids = targets.annotate(last=Subquery(last)).values("last")
+        ids = targets.annotate(last=Subquery(last.values("pk")[:1])).values("last")
         return list(Deployment.objects.filter(pk__in=ids).select_related("promotion"))
 
     def pending(self, target_ids: Sequence[int]) -> list[Promotion]:
