@@ -5,6 +5,12 @@ import django.contrib.postgres.indexes
 from django.db import migrations, models
 
 
+def note_what_is_gone(apps, schema_editor):
+    """Ignored changes that two readings no longer showed: the newest one that did is the nearest known moment."""
+    changes = apps.get_model("approvals", "OutOfBandChange").objects
+    changes.filter(answer="ignored", missed__gte=2).update(gone_at=models.F("seen_at"))
+
+
 class Migration(migrations.Migration):
 
     dependencies = [
@@ -12,6 +18,12 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
+        migrations.AddField(
+            model_name='outofbandchange',
+            name='gone_at',
+            field=models.DateTimeField(blank=True, help_text='When readings no longer showed an ignored one; none: it still holds.', null=True),
+        ),
+        migrations.RunPython(note_what_is_gone, migrations.RunPython.noop),
         migrations.AddIndex(
             model_name='deployment',
             index=models.Index(models.F('target'), models.OrderBy(models.F('finished_at'), descending=True), models.OrderBy(models.F('id'), descending=True), condition=models.Q(('finished_at__isnull', False)), name='deployment_by_end'),

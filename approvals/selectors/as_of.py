@@ -11,13 +11,12 @@ Where each fact comes from, and why it can be trusted:
 - *locks, holds, quarantines*: ``placed_at`` and ``lifted_at`` of their rows; *freezes* the same, with the time for
   which they were placed;
 - *marks*: ``placed_at``; the rows are never changed;
-- *out-of-band changes*: ``declared_at`` and ``ended_at``;
+- *out-of-band changes*: ``declared_at`` and ``ended_at``; of an ignored one ``gone_at``, when it went away;
 - *candidates*: the registry's own times of creation, and ours of deletion.
 
-Three things no row or event keeps. The recurring freezes are those of today's configuration, and the page says
-so. Of an ignored change ``seen_at``, its newest reading, tells how long it held: right to within one interval
-of polling. That a dispatch was put off because GitHub asked to wait, or that a queued deployment asked to be
-confirmed, is told for the present alone.
+Two things no row or event keeps. The recurring freezes are those of today's configuration, and the page says
+so. That a dispatch was put off because GitHub asked to wait, or that a queued deployment asked to be confirmed,
+is told for the present alone.
 """
 
 from __future__ import annotations
@@ -82,9 +81,8 @@ class AsOf(Now):
         return Q(**{f"{opened}__lte": self.moment}) & still
 
     def ignored(self) -> Q:
-        """The ignored out-of-band changes that a reading has shown since."""
-        held = super().ignored() | Q(answer=ChangeAnswer.IGNORED, seen_at__gte=self.moment)
-        return Q(ended_at__lte=self.moment) & held
+        """The ignored out-of-band changes that still held."""
+        return Q(answer=ChangeAnswer.IGNORED) & self.while_open("ended_at", "gone_at")
 
     def ended_by(self) -> Q:
         """Deployments that had ended."""

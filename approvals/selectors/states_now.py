@@ -26,7 +26,6 @@ from approvals.models import (
 from approvals.selectors.live import Presence, live_now
 from approvals.services.cases import NOT_A_POLICY
 from approvals.services.freezes import windows_of
-from approvals.services.out_of_band import GONE_AFTER
 from approvals.states import (
     OPEN_DEPLOYMENT,
     ChangeAnswer,
@@ -86,7 +85,7 @@ class Now:
 
     def ignored(self) -> Q:
         """The ignored out-of-band changes that still hold, as far as the newest readings say."""
-        return Q(answer=ChangeAnswer.IGNORED, missed__lt=GONE_AFTER)
+        return Q(answer=ChangeAnswer.IGNORED, gone_at=None)
 
     def ended_by(self) -> Q:
         """Deployments that have ended."""
