@@ -70,6 +70,18 @@ def sparkline(
     return Sparkline(line(points), *points[-1], width, height)
 
 
+def spot(
+    values: Sequence[float | None], index: int, width: int = 72, height: int = 20
+) -> tuple[float, float] | None:
+    """Where the value at ``index`` lies on the :func:`sparkline` of these; None where there is none."""
+    value = values[index] if 0 <= index < len(values) else None
+    numbers = [each for each in values if each is not None]
+    if value is None or len(numbers) < 2:
+        return None
+    across = Scale(0, len(values) - 1, 2, width - 2)
+    return across(index), Scale(min(numbers), max(numbers), height - 3, 3)(value)
+
+
 # (length, how far apart) of the marks on a time axis.
 _SPANS = (
     (timedelta(hours=2), timedelta(minutes=30)),

@@ -150,6 +150,7 @@ TEMPLATES = [
                 "approvals.templatetags.countersign",
                 "approvals.templatetags.services",
                 "approvals.templatetags.timeline",
+                "approvals.templatetags.matrix",
             ],
             "context_processors": [
                 "django.template.context_processors.request",

@@ -38,6 +38,7 @@ WorkflowFile = Annotated[str, Field(pattern=r"^[\w.-]+\.ya?ml$", max_length=255)
 # Lengths are the database's; control characters would break pages, messages and PostgreSQL itself.
 PLAIN = r"^[^\x00-\x1f\x7f]*$"
 Name = Annotated[str, Field(pattern=PLAIN, max_length=150)]
+Group = Annotated[str, Field(pattern=PLAIN, max_length=100)]
 Label = Annotated[str, Field(pattern=PLAIN, max_length=200)]
 Line = Annotated[str, Field(pattern=PLAIN, max_length=255)]
 # A model's name is part of addresses; MLflow refuses / and : as well.

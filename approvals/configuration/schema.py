@@ -16,6 +16,7 @@ from approvals.configuration.fields import (
     Channel,
     CopyName,
     EvidenceName,
+    Group,
     Inputs,
     Label,
     Line,
@@ -119,7 +120,7 @@ class ModelConfig(Strict):
     """One registered model and how it is deployed."""
 
     registry_name: ModelName | None = None
-    group: Label = ""
+    group: Group = ""
     repository: Repository
     workflow: WorkflowFile = "deploy-model.yml"
     ref: Line = "main"

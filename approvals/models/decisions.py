@@ -6,11 +6,13 @@ import secrets
 from typing import Any
 
 from django.conf import settings
+from django.contrib.postgres.indexes import GistIndex
 from django.db import models
 from django.db.models import Q
 from django.urls import reverse
 
 from approvals.models.catalogue import ModelVersion, Target
+from approvals.models.periods import Period
 from approvals.states import PromotionKind, PromotionStatus, Verdict, Via
 
 
@@ -141,6 +143,8 @@ class Promotion(models.Model):
                 condition=Q(kind=PromotionKind.ROLLBACK),
                 name="promotion_rollbacks",
             ),
+            # What waited at a moment, of any age, without reading what was decided before or asked after.
+            GistIndex(Period("requested_at", "decided_at"), name="promotion_period"),
         ]
 
     def __str__(self) -> str:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from django.conf import settings
+from django.contrib.postgres.indexes import GistIndex
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 
 from approvals.models.catalogue import ModelVersion, Target, WorkflowRun
 from approvals.models.decisions import Promotion
+from approvals.models.periods import Period
 from approvals.states import ACTIVE_DEPLOYMENT, OPEN_DEPLOYMENT, DeploymentStatus, StepOutcome
 
 
@@ -88,11 +90,26 @@ class Deployment(models.Model):
         indexes = [
             # What ended in a period.
             models.Index(fields=["finished_at"], name="deployment_by_end"),
-            # What was live at a moment: the last one there that had succeeded by then.
+            # What was live, and what ended last, at a target and a moment: the newest end before it.
             models.Index(
-                fields=["target", "-finished_at", "-id"],
-                condition=Q(status=DeploymentStatus.SUCCEEDED),
+                F("target"),
+                F("finished_at").desc(),
+                F("id").desc(),
                 name="deployment_by_target_end",
+                condition=Q(finished_at__isnull=False),
+            ),
+            # What had not ended at a moment.
+            GistIndex(Period("created_at", "finished_at"), name="deployment_period"),
+            # What has not ended now: the constraint above leaves out what is queued.
+            models.Index(
+                fields=["target"],
+                name="deployment_open",
+                condition=Q(status__in=OPEN_DEPLOYMENT),
+            ),
+            models.Index(
+                fields=["finished_at"],
+                name="deployment_failed",
+                condition=Q(status=DeploymentStatus.FAILED),
             ),
         ]
 

@@ -45,6 +45,10 @@ class Event(models.Model):
 
     class Meta:
         ordering = ["-id"]
+        indexes = [
+            # The events of a target around a moment.
+            models.Index(fields=["target", "-at"], name="event_by_target"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.at:%Y-%m-%d %H:%M:%S} {self.kind}"

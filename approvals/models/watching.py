@@ -114,6 +114,11 @@ class OutOfBandChange(models.Model):
     first_seen_at = models.DateTimeField()
     declared_at = models.DateTimeField(null=True, blank=True)
     ended_at = models.DateTimeField(null=True, blank=True)
+    gone_at = models.DateTimeField(
+        null=True,
+        blank=True,
+        help_text="When readings no longer showed an ignored one; none: it still holds.",
+    )
     answer = models.CharField(max_length=10, choices=ChangeAnswer.choices, blank=True)
     answered_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+"

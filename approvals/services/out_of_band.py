@@ -146,7 +146,9 @@ def _not_shown(change: OutOfBandChange, read_at: datetime, now: datetime) -> Non
         change.delete()  # one reading of a moment: nobody was told
         return
     change.missed += 1
-    change.save(update_fields=["missed"])
+    if change.ended_at is not None and change.missed >= GONE_AFTER:
+        change.gone_at = now
+    change.save(update_fields=["missed", "gone_at"])
     if change.ended_at is None and change.missed >= GONE_AFTER:
         end_change(change, ChangeAnswer(change.answer or ChangeAnswer.GONE), now)
 

@@ -8,11 +8,12 @@ from datetime import datetime
 from django.urls import reverse
 
 from approvals.calendar import in_zone
-from approvals.models import Person, RegisteredModel
+from approvals.models import Deployment, Person, RegisteredModel
 from approvals.selectors.inbox import inbox_of
 from approvals.selectors.live import Presence, live_at
 from approvals.selectors.overview import Cell, Row, matrix
 from approvals.selectors.standing import Standing
+from approvals.selectors.states_now import Now
 from approvals.wording import listed
 from integrations.slack.blocks import Block, context, section
 from integrations.slack.buttons import deciding
@@ -45,20 +46,20 @@ def _sections(texts: Iterable[str]) -> list[Block]:
 
 def status(model: RegisteredModel | None) -> list[Block]:
     """What is live, on its way and waiting: of one model, or of those where something happens first."""
-    found = matrix(models=[model] if model else None)
-    rows = sorted(found.rows, key=lambda row: not _is_moving(row))
-    blocks = _sections(map(_status_text, rows))
-    left_out = len(rows) - len(blocks)
-    if not rows:
+    reading = Now()
+    if model is not None:
+        models, count = [model], 1
+    else:
+        moving = list(reading.moving().order_by("name")[:MOST_MODELS])
+        others = reading.models().exclude(pk__in=[each.pk for each in moving]).order_by("name")
+        models = [*moving, *others[: MOST_MODELS - len(moving)]]
+        count = reading.models().count()
+    blocks = _sections(map(_status_text, matrix(reading, models).rows))
+    left_out = count - len(blocks)
+    if not models:
         blocks = [section("The configuration names no model yet.")]
     more = f"{left_out} more models: " if left_out else ""
     return [*blocks, context(f"{more}{_page('overview', 'Everything in Countersign')}")]
-
-
-def _is_moving(row: Row) -> bool:
-    return row.is_busy or any(
-        cell and (cell.state in {"unconfirmed", "failed"} or cell.changes) for _, cell in row.cells
-    )
 
 
 def _status_text(row: Row) -> str:
@@ -73,13 +74,11 @@ def _status_text(row: Row) -> str:
 
 
 def _cell_text(cell: Cell) -> str:
-    target = cell.target
-    live = target.live_version
+    live = cell.live
     parts = [f"v{live.number} live" if live else "nothing live"]
-    if live and target.live_since:
-        parts[0] += f" since {moment(target.live_since)}"
-    deployment = cell.deployment
-    if deployment is not None and cell.state in {"deploying", "unconfirmed", "failed"}:
+    if live and cell.since:
+        parts[0] += f" since {moment(cell.since)}"
+    for deployment in _on_the_way(cell):
         url = address(deployment.promotion.get_absolute_url())
         words = f"v{deployment.version.number} {deployment.get_status_display().lower()}"
         parts.append(link(url, words))
@@ -87,7 +86,8 @@ def _cell_text(cell: Cell) -> str:
         url = address(promotion.get_absolute_url())
         kind = "rollback to " if promotion.is_rollback else ""
         parts.append(link(url, f"{kind}v{promotion.version.number} waits for approval"))
-    parts += [inert(each.sentence, 200) for each in getattr(target, "open_restrictions", [])]
+    closing = [*cell.locks, cell.hold]
+    parts += [inert(each.sentence, 200) for each in closing if each is not None]
     if cell.frozen is not None:
         until = f" until {moment(cell.frozen.ends)}" if cell.frozen.ends else ""
         parts.append(f"frozen{until} ({inert(cell.frozen.name, 120)})")
@@ -95,6 +95,13 @@ def _cell_text(cell: Cell) -> str:
         url = address(cell.changes[0].get_absolute_url())
         parts.append(link(url, "changed out of band"))
     return "; ".join(parts)
+
+
+def _on_the_way(cell: Cell) -> list[Deployment]:
+    """What is under way or goes next, else what has failed."""
+    if cell.delivery is not None:
+        return [cell.delivery.deployment]
+    return [cell.failed] if cell.failed else []
 
 
 # -- live ------------------------------------------------------------------------------------------
