@@ -22,6 +22,7 @@ from approvals.selectors.sessions import sessions_of
 from approvals.services import Refused
 from approvals.services.cases import delegations_at
 from approvals.services.delegations import open_delegation
+from approvals.services.feeds import feed_key_of
 from approvals.states import MailWish, Theme, Via
 from approvals.web.pages import moment_in, number_in, person_of
 
@@ -190,6 +191,7 @@ def _page(request: HttpRequest, more: dict[str, Any], status: int = 200) -> Http
         "sessions": sessions,
         "elsewhere": [each for each in sessions if not each.here],
         "tokens": person.api_tokens.order_by("-created_at", "-id")[:MOST_TOKENS],
+        "feed_key": feed_key_of(person),
         "now": now,
         **more,
     }
