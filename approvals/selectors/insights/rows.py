@@ -29,7 +29,7 @@ WITH undone AS MATERIALIZED (
   CROSS JOIN LATERAL (
     SELECT earlier.id, earlier.version_id FROM approvals_deployment earlier
     WHERE earlier.target_id = back.target_id AND earlier.status = 'succeeded'
-      AND (earlier.finished_at, earlier.id) < (back.finished_at, back.id)
+      AND earlier.finished_at IS NOT NULL AND (earlier.finished_at, earlier.id) < (back.finished_at, back.id)
     ORDER BY earlier.finished_at DESC, earlier.id DESC LIMIT 1
   ) former
   WHERE asked.kind = 'rollback'
@@ -42,7 +42,8 @@ WITH undone AS MATERIALIZED (
   CROSS JOIN LATERAL (
     SELECT earlier.id FROM approvals_deployment earlier
     WHERE earlier.target_id = mark.target_id AND earlier.version_id = mark.version_id
-      AND earlier.status = 'succeeded' AND earlier.finished_at <= mark.placed_at
+      AND earlier.status = 'succeeded'
+      AND earlier.finished_at IS NOT NULL AND earlier.finished_at <= mark.placed_at
     ORDER BY earlier.finished_at DESC, earlier.id DESC LIMIT 1
   ) latest
   WHERE mark.kind = 'bad' AND mark.placed_at >= %(begin)s
@@ -76,7 +77,7 @@ LEFT JOIN undone ON undone.id = d.id
 LEFT JOIN LATERAL (
   SELECT later.finished_at FROM approvals_deployment later
   WHERE undone.id IS NOT NULL AND later.target_id = d.target_id AND later.status = 'succeeded'
-    AND (later.finished_at, later.id) > (d.finished_at, d.id) AND later.version_id <> d.version_id
+    AND later.finished_at IS NOT NULL AND (later.finished_at, later.id) > (d.finished_at, d.id) AND later.version_id <> d.version_id
     AND later.id NOT IN (SELECT id FROM undone)
   ORDER BY later.finished_at, later.id LIMIT 1
 ) good ON true
