@@ -120,7 +120,7 @@ SIDE_BY_SIDE = ("deliveries", "decisions")
 
 @dataclass
 class Line:
-    """One line of the side-by-side table: a model, an environment, a group or a team; ``place`` 1 is the busiest."""
+    """A model, an environment, a group or a team beside the others; ``place`` 1 is the busiest."""
 
     label: str
     place: int
@@ -149,7 +149,9 @@ def measure_all(scope: Scope, period: Period, by: str = "") -> Insights:
         for kind, current, bucket, label, place, *values in _fetch(statement, given):
             measures = zip(mine, _measures(mine, values), strict=True)
             if kind == "line":
-                line = lines.setdefault(label, Line(label, place, dict.fromkeys(FIGURES, Measure())))
+                line = lines.setdefault(
+                    label, Line(label, place, dict.fromkeys(FIGURES, Measure()))
+                )
                 line.measures.update((figure.key, measure) for figure, measure in measures)
                 continue
             for figure, measure in measures:
@@ -174,14 +176,14 @@ def _statement(family: str, figures: list[Figure], by: str) -> str:
             CASE WHEN moment >= %(since)s
               THEN date_trunc(%(unit)s, moment AT TIME ZONE %(zone)s)::date END AS bucket
           FROM ({FAMILIES[family]}) AS rows
-        )"""
+        )"""  # noqa: S608 - put together from constants of ours
     # The bucket of rows of the period before is NULL, and dropped.
     whole = f"""
         SELECT CASE grouping(bucket) WHEN 1 THEN 'whole' ELSE 'bucket' END, current, bucket,
           NULL::text, NULL::bigint, {columns}
         FROM placed GROUP BY GROUPING SETS ((current), (bucket))
         HAVING grouping(bucket) = 1 OR bucket IS NOT NULL
-    """
+    """  # noqa: S608
     if not by:
         return statement + whole
     _, label, joins = DIMENSIONS[by]
@@ -196,7 +198,7 @@ def _statement(family: str, figures: list[Figure], by: str) -> str:
           SELECT 'line', NULL, NULL, label, place, {columns}
           FROM labelled JOIN busiest USING (label) GROUP BY label, place
         )
-    """
+    """  # noqa: S608
 
 
 @dataclass(frozen=True)

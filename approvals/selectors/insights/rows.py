@@ -19,7 +19,8 @@ def _narrowed(rows: str, target: str) -> str:
 
 
 # One row for each deployment that was begun and has ended. Found from the few rollbacks and marks, not by asking
-# for each deployment: "undone" are the versions that had to be taken out again after they had gone live.
+# for each deployment: "undone" are the versions that had to be taken out again after they had gone live. That an
+# end IS NOT NULL is said although it follows: only then does PostgreSQL use the index deployment_by_target_end.
 DELIVERIES = _narrowed(
     """
 WITH undone AS MATERIALIZED (
@@ -77,8 +78,8 @@ LEFT JOIN undone ON undone.id = d.id
 LEFT JOIN LATERAL (
   SELECT later.finished_at FROM approvals_deployment later
   WHERE undone.id IS NOT NULL AND later.target_id = d.target_id AND later.status = 'succeeded'
-    AND later.finished_at IS NOT NULL AND (later.finished_at, later.id) > (d.finished_at, d.id) AND later.version_id <> d.version_id
-    AND later.id NOT IN (SELECT id FROM undone)
+    AND later.finished_at IS NOT NULL AND (later.finished_at, later.id) > (d.finished_at, d.id)
+    AND later.version_id <> d.version_id AND later.id NOT IN (SELECT id FROM undone)
   ORDER BY later.finished_at, later.id LIMIT 1
 ) good ON true
 -- Since when a rollout that came to nothing had served a share of the requests.
@@ -95,8 +96,8 @@ WHERE d.finished_at >= %(begin)s AND d.finished_at < %(end)s
 )
 
 # One row for each promotion that was decided. "by_people": a rejection, or an approval with at least one review
-# that counts; what a policy or monitoring approved by itself, and broken glass, waited for nobody. It is asked with
-# LIMIT for each promotion, because EXISTS is taken for a reason to read all reviews that there ever were.
+# that counts; what a policy or monitoring approved by itself, and broken glass, waited for nobody. Asked with
+# LIMIT, because EXISTS makes PostgreSQL read all reviews that there ever were.
 DECISIONS = _narrowed(
     """
 SELECT
@@ -159,10 +160,10 @@ SELECT
     ORDER BY r.created_at, r.id OFFSET greatest(lines.count - 1, 0) LIMIT 1
   ) - lines.requested_at)::float8 AS met
 FROM lines JOIN seats ON seats.teams = lines.teams
-"""
+"""  # noqa: S608 - put together from constants of ours
 
-# One row for each workflow run that delivered a step and has ended. Every deployment has a promotion; the join is an
-# outer one because PostgreSQL leaves it out where nothing is asked of the requester.
+# One row for each workflow run that delivered a step and has ended. Every deployment has a promotion: the outer
+# join lets PostgreSQL leave it out where nothing is asked of the requester.
 RUNS = _narrowed(
     """
 SELECT
