@@ -141,6 +141,7 @@ class Tale:
                 "ref": target.ref,
             },
             "metrics": {},
+            "policy": {"requirements": target.policy.get(str(kind), [])},
         }
 
     def _reviews(self, decided: datetime, approved: bool, glass: int | None) -> None:

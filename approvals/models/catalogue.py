@@ -118,6 +118,12 @@ class ModelVersion(models.Model):
                 fields=["model", "number", "registered_at", "source"], name="version_identity"
             ),
         ]
+        indexes = [
+            # Lead times of thousands of deployments, without reading metrics and parameters.
+            models.Index(
+                fields=["id"], include=["registered_at", "run_started_at"], name="version_times"
+            )
+        ]
 
     def __str__(self) -> str:
         return f"{self.model.name} v{self.number}"
@@ -255,6 +261,10 @@ class WorkflowRun(models.Model):
             models.Index(fields=["kind", "-created_at", "-id"], name="run_newest_of_kind"),
             # People know a run by its number, "run 42": the search finds the newest of that number.
             models.Index(fields=["number", "-created_at"], name="run_by_number"),
+            # How long the runs of thousands of steps took, without reading their jobs.
+            models.Index(
+                fields=["id"], include=["status", "started_at", "updated_at"], name="run_times"
+            ),
             # The few deployments' runs whose log is still to be read, looked for every ten seconds.
             models.Index(
                 fields=["updated_at"],

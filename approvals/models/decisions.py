@@ -137,7 +137,34 @@ class Promotion(models.Model):
                 fields=["target", "-requested_at", "-id"], name="promotion_newest_of_target"
             ),
             # The insights look at what was decided in a period, and find failures from the few rollbacks.
-            models.Index(fields=["decided_at"], name="promotion_by_decision"),
+            # They read thousands of promotions: all that they ask for is in the index, so that the wide rows with
+            # their sealed facts stay unread.
+            models.Index(
+                fields=["decided_at"],
+                include=[
+                    "id",
+                    "target",
+                    "requester",
+                    "status",
+                    "overridden_by",
+                    "retroactive",
+                    "requested_at",
+                ],
+                name="promotion_by_decision",
+            ),
+            models.Index(
+                fields=["id"],
+                include=[
+                    "target",
+                    "kind",
+                    "retroactive",
+                    "requester",
+                    "requested_at",
+                    "decided_at",
+                    "run_at",
+                ],
+                name="promotion_narrow",
+            ),
             models.Index(
                 fields=["id"],
                 condition=Q(kind=PromotionKind.ROLLBACK),
@@ -215,6 +242,15 @@ class Review(models.Model):
                 fields=["promotion", "on_behalf_of"],
                 condition=Q(voided_at=None, on_behalf_of__isnull=False),
                 name="one_counting_review_on_behalf_of_a_person",
+            ),
+        ]
+        indexes = [
+            # When the approvals that count were given, for the insights, without reading the comments.
+            models.Index(
+                fields=["promotion", "created_at", "id"],
+                include=["person", "on_behalf_of"],
+                condition=Q(verdict=Verdict.APPROVE, voided_at=None),
+                name="review_approving",
             ),
         ]
 

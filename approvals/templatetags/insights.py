@@ -12,8 +12,15 @@ register = template.Library()
 
 @register.filter
 def span(seconds: float | None) -> str:
-    """``12 min``, ``5.2 h``; a dash where it is not known."""
-    return span_words(seconds)
+    """``12 min``, ``5.2 h``, kept on one line; a dash where it is not known."""
+    return span_words(seconds).replace(" ", "\u00a0")
+
+
+@register.filter
+def parted(value: str) -> tuple[str, str]:
+    """``196 per week`` as ``196`` and ``per week``, which is set smaller; others whole."""
+    number, per, unit = value.partition(" per ")
+    return number, f"per {unit}" if per else ""
 
 
 @register.filter

@@ -89,12 +89,14 @@ def _compared(figure: Figure, now: Measure, before: Measure, weeks: float) -> tu
         return "", ""
     if not before.n:
         return "", "none in the period before"
-    was = f"was {value_of(figure, before, weeks)}"
+    words = value_of(figure, before, weeks)
+    was = f"was {words}"
     if figure.kind != "count" and (not now.n or now.few or before.few):
         counts = "" if figure.kind == "share" and before.few else f" (n = {before.n})"
         return "", f"{was}{counts}; too few to compare"
     new, old = _number(figure, now) or 0.0, _number(figure, before) or 0.0
-    if abs(new - old) <= SAME * max(new, old):
+    # What reads the same is the same, however the digits behind it go on.
+    if abs(new - old) <= SAME * max(new, old) or words == value_of(figure, now, weeks):
         return "same", was
     if not figure.better:
         return "", was

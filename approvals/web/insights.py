@@ -19,7 +19,6 @@ from approvals.selectors.insights.measuring import (
     REQUIREMENT,
     Measure,
     Scope,
-    breakdown,
     latency_by_team,
     measure_all,
     scope_of,
@@ -39,9 +38,9 @@ def insights(request: HttpRequest) -> HttpResponse:
     by = request.GET.get("by", "")
     by = by if by in DIMENSIONS else "model"
     lists = f"{reverse('counted')}?{context['address']}"
-    measured = measure_all(scope, period)
+    found = measure_all(scope, period, by)
+    measured = found.figures
     said = {key: say(each, period, lists) for key, each in measured.items()}
-    lines, more = breakdown(scope, period, by)
     teams = latency_by_team(scope, period)
     context |= {
         "four": [said[key] for key in FOUR],
@@ -57,9 +56,9 @@ def insights(request: HttpRequest) -> HttpResponse:
                 _narrowed(context, by, line.label),
                 say_line(line.measures["frequency"], period),
             )
-            for line in lines
+            for line in found.lines
         ],
-        "more_lines": more,
+        "more_lines": found.more,
         "teams": teams,
         "team_definition": REQUIREMENT.definition,
         "lists": lists,

@@ -88,34 +88,6 @@ def parameters(scope: Scope, period: Period, *, with_before: bool = False) -> di
     }
 
 
-def measure_all(scope: Scope, period: Period) -> dict[str, Measured]:
-    """Every figure now, before and by bucket: one query for each family."""
-    found = {key: Measured(figure) for key, figure in FIGURES.items()}
-    given = parameters(scope, period, with_before=True)
-    for family in dict.fromkeys(figure.family for figure in FIGURES.values()):
-        mine = [figure for figure in FIGURES.values() if figure.family == family]
-        # The bucket of rows of the period before is NULL, and dropped; GROUPING tells it from the whole.
-        statement = f"""
-            SELECT current, bucket, grouping(bucket), {_columns(mine)}
-            FROM (
-              SELECT *, moment >= %(since)s AS current,
-                CASE WHEN moment >= %(since)s
-                  THEN date_trunc(%(unit)s, moment AT TIME ZONE %(zone)s)::date END AS bucket
-              FROM ({FAMILIES[family]}) AS rows
-            ) AS placed
-            GROUP BY GROUPING SETS ((current), (bucket))
-        """  # noqa: S608 - put together from constants of ours
-        for current, bucket, whole, *values in _fetch(statement, given):
-            for figure, measure in zip(mine, _measures(mine, values), strict=True):
-                if not whole and bucket is not None:
-                    found[figure.key].buckets[bucket] = measure
-                elif whole and current:
-                    found[figure.key].now = measure
-                elif whole:
-                    found[figure.key].before = measure
-    return found
-
-
 # By what the breakdown groups: (its name, the label, what it needs beside the rows).
 _TARGET = "JOIN approvals_target t ON t.id = rows.target_id"
 DIMENSIONS = {
@@ -142,39 +114,91 @@ DIMENSIONS = {
     ),
 }
 MOST_LINES = 25
-BREAKDOWN = ("frequency", "lead_time", "change_failure", "restore", "queue")
+# The families of the figures that stand side by side; the first one chooses the lines.
+SIDE_BY_SIDE = ("deliveries", "decisions")
 
 
 @dataclass
 class Line:
-    """One line of the breakdown: a model, an environment, a group or a team."""
+    """A model, an environment, a group or a team beside the others; ``place`` 1 is the busiest."""
 
     label: str
+    place: int
     measures: dict[str, Measure]
 
 
-def breakdown(scope: Scope, period: Period, by: str) -> tuple[list[Line], bool]:
-    """The busiest models, environments, groups or teams, and whether there are more. Two queries."""
-    _, label, joins = DIMENSIONS[by]
-    given = {**parameters(scope, period), "limit": MOST_LINES + 1, "labels": None}
+@dataclass
+class Insights:
+    """Every figure by its key, and the busiest lines side by side, busiest first; ``more`` of them exist."""
+
+    figures: dict[str, Measured]
+    lines: list[Line] = field(default_factory=list)
+    more: bool = False
+
+
+def measure_all(scope: Scope, period: Period, by: str = "") -> Insights:
+    """Every figure now, before and by bucket, and with ``by`` (of :data:`DIMENSIONS`) side by side for the lines
+    with the most deployments. One query for each family, which reads its rows once."""
+    found = Insights({key: Measured(figure) for key, figure in FIGURES.items()})
+    given = parameters(scope, period, with_before=True)
     lines: dict[str, Line] = {}
-    for family, keys in (("deliveries", BREAKDOWN), ("decisions", ("approval",))):
-        mine = [FIGURES[key] for key in keys]
-        statement = f"""
-            SELECT {label} AS label, {_columns(mine)}
-            FROM ({FAMILIES[family]}) AS rows {joins}
-            WHERE %(labels)s::text[] IS NULL OR {label} = ANY(%(labels)s)
-            GROUP BY {label} ORDER BY count(*) DESC, {label} LIMIT %(limit)s
-        """  # noqa: S608
-        for name, *values in _fetch(statement, given):
-            line = lines.setdefault(
-                name, Line(name, dict.fromkeys([*BREAKDOWN, "approval"], Measure()))
-            )
-            measures = _measures(mine, values)
-            line.measures.update(zip(keys, measures, strict=True))
-        given["labels"] = list(lines)
-    shown = list(lines.values())
-    return shown[:MOST_LINES], len(shown) > MOST_LINES
+    for family in dict.fromkeys(figure.family for figure in FIGURES.values()):
+        mine = [figure for figure in FIGURES.values() if figure.family == family]
+        given |= {"labels": list(lines) if family != SIDE_BY_SIDE[0] else None}
+        statement = _statement(family, mine, by if family in SIDE_BY_SIDE else "")
+        for kind, current, bucket, label, place, *values in _fetch(statement, given):
+            measures = zip(mine, _measures(mine, values), strict=True)
+            if kind == "line":
+                line = lines.setdefault(
+                    label, Line(label, place, dict.fromkeys(FIGURES, Measure()))
+                )
+                line.measures.update((figure.key, measure) for figure, measure in measures)
+                continue
+            for figure, measure in measures:
+                if kind == "bucket":
+                    found.figures[figure.key].buckets[bucket] = measure
+                elif current:
+                    found.figures[figure.key].now = measure
+                else:
+                    found.figures[figure.key].before = measure
+    ordered = sorted(lines.values(), key=lambda line: line.place)
+    found.lines, found.more = ordered[:MOST_LINES], len(ordered) > MOST_LINES
+    return found
+
+
+def _statement(family: str, figures: list[Figure], by: str) -> str:
+    """The aggregates of a family's rows: whole periods, buckets and lines, each told by its first column."""
+    columns = _columns(figures)
+    # PostgreSQL reads the rows once and keeps them where they are asked for twice.
+    statement = f"""
+        WITH placed AS (
+          SELECT *, moment >= %(since)s AS current,
+            CASE WHEN moment >= %(since)s
+              THEN date_trunc(%(unit)s, moment AT TIME ZONE %(zone)s)::date END AS bucket
+          FROM ({FAMILIES[family]}) AS rows
+        )"""  # noqa: S608 - put together from constants of ours
+    # The bucket of rows of the period before is NULL, and dropped.
+    whole = f"""
+        SELECT CASE grouping(bucket) WHEN 1 THEN 'whole' ELSE 'bucket' END, current, bucket,
+          NULL::text, NULL::bigint, {columns}
+        FROM placed GROUP BY GROUPING SETS ((current), (bucket))
+        HAVING grouping(bucket) = 1 OR bucket IS NOT NULL
+    """  # noqa: S608
+    if not by:
+        return statement + whole
+    _, label, joins = DIMENSIONS[by]
+    return f"""{statement}, labelled AS (
+          SELECT rows.*, {label} AS label FROM placed AS rows {joins}
+          WHERE current AND (%(labels)s::text[] IS NULL OR {label} = ANY(%(labels)s))
+        ), busiest AS (
+          SELECT label, row_number() OVER (ORDER BY count(*) DESC, label) AS place
+          FROM labelled GROUP BY label ORDER BY place LIMIT {MOST_LINES + 1}
+        )
+        {whole} UNION ALL (
+          SELECT 'line', NULL, NULL, label, place, {columns}
+          FROM labelled JOIN busiest USING (label) GROUP BY label, place
+        )
+    """  # noqa: S608
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,8 @@ def _narrowed(rows: str, target: str) -> str:
 
 
 # One row for each deployment that was begun and has ended. Found from the few rollbacks and marks, not by asking
-# for each deployment: "undone" are the versions that had to be taken out again after they had gone live.
+# for each deployment: "undone" are the versions that had to be taken out again after they had gone live. That an
+# end IS NOT NULL is said although it follows: only then does PostgreSQL use the index deployment_by_target_end.
 DELIVERIES = _narrowed(
     """
 WITH undone AS MATERIALIZED (
@@ -29,7 +30,7 @@ WITH undone AS MATERIALIZED (
   CROSS JOIN LATERAL (
     SELECT earlier.id, earlier.version_id FROM approvals_deployment earlier
     WHERE earlier.target_id = back.target_id AND earlier.status = 'succeeded'
-      AND (earlier.finished_at, earlier.id) < (back.finished_at, back.id)
+      AND earlier.finished_at IS NOT NULL AND (earlier.finished_at, earlier.id) < (back.finished_at, back.id)
     ORDER BY earlier.finished_at DESC, earlier.id DESC LIMIT 1
   ) former
   WHERE asked.kind = 'rollback'
@@ -42,7 +43,8 @@ WITH undone AS MATERIALIZED (
   CROSS JOIN LATERAL (
     SELECT earlier.id FROM approvals_deployment earlier
     WHERE earlier.target_id = mark.target_id AND earlier.version_id = mark.version_id
-      AND earlier.status = 'succeeded' AND earlier.finished_at <= mark.placed_at
+      AND earlier.status = 'succeeded'
+      AND earlier.finished_at IS NOT NULL AND earlier.finished_at <= mark.placed_at
     ORDER BY earlier.finished_at DESC, earlier.id DESC LIMIT 1
   ) latest
   WHERE mark.kind = 'bad' AND mark.placed_at >= %(begin)s
@@ -76,8 +78,8 @@ LEFT JOIN undone ON undone.id = d.id
 LEFT JOIN LATERAL (
   SELECT later.finished_at FROM approvals_deployment later
   WHERE undone.id IS NOT NULL AND later.target_id = d.target_id AND later.status = 'succeeded'
-    AND (later.finished_at, later.id) > (d.finished_at, d.id) AND later.version_id <> d.version_id
-    AND later.id NOT IN (SELECT id FROM undone)
+    AND later.finished_at IS NOT NULL AND (later.finished_at, later.id) > (d.finished_at, d.id)
+    AND later.version_id <> d.version_id AND later.id NOT IN (SELECT id FROM undone)
   ORDER BY later.finished_at, later.id LIMIT 1
 ) good ON true
 -- Since when a rollout that came to nothing had served a share of the requests.
@@ -94,7 +96,8 @@ WHERE d.finished_at >= %(begin)s AND d.finished_at < %(end)s
 )
 
 # One row for each promotion that was decided. "by_people": a rejection, or an approval with at least one review
-# that counts; what a policy or monitoring approved by itself, and broken glass, waited for nobody.
+# that counts; what a policy or monitoring approved by itself, and broken glass, waited for nobody. Asked with
+# LIMIT, because EXISTS makes PostgreSQL read all reviews that there ever were.
 DECISIONS = _narrowed(
     """
 SELECT
@@ -103,10 +106,10 @@ SELECT
   p.overridden_by_id IS NOT NULL AS overridden,
   p.status IN ('cancelled', 'expired', 'superseded') AS withdrawn,
   p.status = 'rejected' OR (
-    p.status = 'approved' AND p.overridden_by_id IS NULL AND EXISTS (
-      SELECT FROM approvals_review r
-      WHERE r.promotion_id = p.id AND r.verdict = 'approve' AND r.voided_at IS NULL
-    )
+    p.status = 'approved' AND p.overridden_by_id IS NULL AND (
+      SELECT true FROM approvals_review r
+      WHERE r.promotion_id = p.id AND r.verdict = 'approve' AND r.voided_at IS NULL LIMIT 1
+    ) IS NOT NULL
   ) AS by_people,
   extract(epoch FROM p.decided_at - p.requested_at)::float8 AS waited
 FROM approvals_promotion p
@@ -116,35 +119,51 @@ WHERE p.decided_at >= %(begin)s AND p.decided_at < %(end)s AND NOT p.retroactive
 )
 
 # One row for each line of the sealed policy of each promotion that people approved: the moment at which so many
-# different members of its teams had approved. The membership is today's: nobody keeps the one of then.
-REQUIREMENTS = _narrowed(
+# different members of its teams had approved. The membership is today's: nobody keeps the one of then. Which
+# promotions is found first, from the index alone; who is in the teams once for each line that differs.
+_APPROVED = _narrowed(
     """
-SELECT
-  p.id AS promotion_id, NULL::bigint AS change_id, p.target_id, p.requester_id, p.decided_at AS moment,
-  (SELECT string_agg(slug, ' or ' ORDER BY place)
-     FROM jsonb_array_elements_text(wanted.line -> 'teams') WITH ORDINALITY AS named(slug, place)
-  ) AS team,
-  extract(epoch FROM (
-    SELECT r.created_at FROM approvals_review r
-    WHERE r.promotion_id = p.id AND r.verdict = 'approve' AND r.voided_at IS NULL
-      AND EXISTS (
-        SELECT FROM approvals_membership m JOIN approvals_team t ON t.id = m.team_id
-        WHERE m.person_id = coalesce(r.on_behalf_of_id, r.person_id) AND (wanted.line -> 'teams') ? t.slug
-      )
-    ORDER BY r.created_at, r.id OFFSET greatest((wanted.line ->> 'count')::int - 1, 0) LIMIT 1
-  ) - p.requested_at)::float8 AS met
-FROM approvals_promotion p
-CROSS JOIN LATERAL jsonb_array_elements(
-  CASE jsonb_typeof(p.facts #> '{policy,requirements}')
-    WHEN 'array' THEN p.facts #> '{policy,requirements}' ELSE '[]'::jsonb END
-) AS wanted(line)
+SELECT p.id FROM approvals_promotion p
 WHERE p.decided_at >= %(begin)s AND p.decided_at < %(end)s AND NOT p.retroactive
   AND p.status = 'approved' AND p.overridden_by_id IS NULL
 """,
     "p.target_id",
 )
+REQUIREMENTS = f"""
+WITH approved AS MATERIALIZED ({_APPROVED}), lines AS MATERIALIZED (
+  SELECT p.id AS promotion_id, p.target_id, p.requester_id, p.decided_at, p.requested_at,
+    wanted.line -> 'teams' AS teams, (wanted.line ->> 'count')::int AS count
+  FROM approved
+  JOIN approvals_promotion p ON p.id = approved.id
+  CROSS JOIN LATERAL jsonb_array_elements(
+    CASE jsonb_typeof(p.facts #> '{{policy,requirements}}')
+      WHEN 'array' THEN p.facts #> '{{policy,requirements}}' ELSE '[]'::jsonb END
+  ) AS wanted(line)
+), seats AS MATERIALIZED (
+  SELECT teams,
+    (SELECT string_agg(slug, ' or ' ORDER BY place)
+       FROM jsonb_array_elements_text(teams) WITH ORDINALITY AS named(slug, place)
+    ) AS team,
+    ARRAY(
+      SELECT m.person_id FROM approvals_membership m JOIN approvals_team t ON t.id = m.team_id
+      WHERE teams ? t.slug
+    ) AS people
+  FROM (SELECT DISTINCT teams FROM lines) AS different
+)
+SELECT
+  lines.promotion_id, NULL::bigint AS change_id, lines.target_id, lines.requester_id,
+  lines.decided_at AS moment, seats.team,
+  extract(epoch FROM (
+    SELECT r.created_at FROM approvals_review r
+    WHERE r.promotion_id = lines.promotion_id AND r.verdict = 'approve' AND r.voided_at IS NULL
+      AND coalesce(r.on_behalf_of_id, r.person_id) = ANY(seats.people)
+    ORDER BY r.created_at, r.id OFFSET greatest(lines.count - 1, 0) LIMIT 1
+  ) - lines.requested_at)::float8 AS met
+FROM lines JOIN seats ON seats.teams = lines.teams
+"""  # noqa: S608 - put together from constants of ours
 
-# One row for each workflow run that delivered a step and has ended.
+# One row for each workflow run that delivered a step and has ended. Every deployment has a promotion: the outer
+# join lets PostgreSQL leave it out where nothing is asked of the requester.
 RUNS = _narrowed(
     """
 SELECT
@@ -154,7 +173,7 @@ SELECT
   END AS took
 FROM approvals_step s
 JOIN approvals_deployment d ON d.id = s.deployment_id
-JOIN approvals_promotion p ON p.id = d.promotion_id
+LEFT JOIN approvals_promotion p ON p.id = d.promotion_id
 JOIN approvals_workflowrun run ON run.id = s.workflow_run_id
 WHERE s.finished_at >= %(begin)s AND s.finished_at < %(end)s AND s.outcome IN ('succeeded', 'failed')
 """,
