@@ -6,13 +6,15 @@ No worker, no service: what the pages show was put there by the verbs (tests/web
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 from pytest_django.plugin import DjangoDbBlocker
 
-from tests.browser.site import Site, built
+from tests.browser.site import Site, Window, built, window
 from tests.stack.desk import ARGUMENTS
 
 
@@ -39,10 +41,35 @@ def site(
         yield site
 
 
-# By the module and after the site: while Playwright's loop runs, Django refuses to ask the database.
+# By the module and after the site. Playwright keeps an event loop running in the test's thread, and Django refuses
+# to block a running loop; this one is idle while a test runs, so the check is lifted for as long as it runs.
 @pytest.fixture(scope="module")
 def chromium(site: Site, chromium_path: Path) -> Iterator[Browser]:
-    with sync_playwright() as playwright:
+    with pytest.MonkeyPatch.context() as patch, sync_playwright() as playwright:
+        patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
         browser = playwright.chromium.launch(executable_path=chromium_path, args=ARGUMENTS)
         yield browser
         browser.close()
+
+
+class Windows:
+    """Windows of one test, in which nothing may go wrong; call it to open one more."""
+
+    def __init__(self, chromium: Browser, site: Site, stack: ExitStack) -> None:
+        self.chromium, self.site, self.stack = chromium, site, stack
+        self.all: list[Window] = []
+
+    def __call__(self, person: str = "", page: str = "overview", **how: Any) -> Window:
+        """Somebody's new window on a page, by its name or address."""
+        opened = self.stack.enter_context(window(self.chromium, self.site, person, **how))
+        self.all.append(opened)
+        opened.go(page)
+        return opened
+
+
+@pytest.fixture
+def windows(chromium: Browser, site: Site) -> Iterator[Windows]:
+    with ExitStack() as stack:
+        opened = Windows(chromium, site, stack)
+        yield opened
+        assert [(each.errors, each.elsewhere) for each in opened.all] == [([], [])] * len(opened.all)
