@@ -30,20 +30,20 @@ def _django_db_helper() -> None:
     """No transaction around these tests: the site's rows are committed, and Playwright's loop runs."""
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def site(
     django_db_setup: None,
     django_db_blocker: DjangoDbBlocker,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Site]:
-    """Built once for a file: the rows, everybody's session, the server."""
+    """Built once for a process: the rows, everybody's session, the server."""
     with django_db_blocker.unblock(), built(tmp_path_factory.mktemp("site")) as site:
         yield site
 
 
-# By the module and after the site. Playwright keeps an event loop running in the test's thread, and Django refuses
+# After the site, and gone with it. Playwright keeps an event loop running in the test's thread, and Django refuses
 # to block a running loop; this one is idle while a test runs, so the check is lifted for as long as it runs.
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def chromium(site: Site, chromium_path: Path) -> Iterator[Browser]:
     with pytest.MonkeyPatch.context() as patch, sync_playwright() as playwright:
         patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
