@@ -72,4 +72,6 @@ def windows(chromium: Browser, site: Site) -> Iterator[Windows]:
     with ExitStack() as stack:
         opened = Windows(chromium, site, stack)
         yield opened
-        assert [(each.errors, each.elsewhere) for each in opened.all] == [([], [])] * len(opened.all)
+        assert [(each.errors, each.elsewhere) for each in opened.all] == [([], [])] * len(
+            opened.all
+        )

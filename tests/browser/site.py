@@ -68,6 +68,7 @@ class Window:
     def shot(self, name: str) -> None:
         """With SHOTS=<folder>: what it looks like."""
         if folder := os.environ.get("SHOTS"):
+            self.page.evaluate("scrollTo(0, 0)")
             # Hiding the caret would inject a style, which the Content-Security-Policy rightly refuses.
             self.page.screenshot(path=Path(folder) / f"{name}.png", full_page=True, caret="initial")
 

@@ -7,7 +7,15 @@ from datetime import timedelta
 from django.utils import timezone
 
 from approvals import services
-from approvals.models import Delegation, Deployment, Effect, ModelVersion, Person, RegisteredModel, Target
+from approvals.models import (
+    Delegation,
+    Deployment,
+    Effect,
+    ModelVersion,
+    Person,
+    RegisteredModel,
+    Target,
+)
 from approvals.models.outbox import EffectKind
 from approvals.rollouts import PlanStep, Strategy
 from approvals.services.registry import ModelFacts

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -11,25 +12,7 @@ from approvals.models import Promotion
 from tests.browser.conftest import Windows
 
 MOST = 260  # tab stops of a page
-# What has the focus now: its name, and how it looks; asked again when the focus has gone on.
-LOOKS = """() => {
-  const at = document.activeElement;
-  const names = ["outlineStyle", "outlineWidth", "boxShadow", "stroke", "strokeWidth", "borderColor", "backgroundColor", "top"];
-  const looks = (each) => {
-    const around = [each, each.nextElementSibling, ...each.querySelectorAll("*")].filter(Boolean).slice(0, 8);
-    return JSON.stringify(around.map((one) => { const is = getComputedStyle(one); return names.map((name) => is[name]); }));
-  };
-  const last = window.lastStop;
-  const unseen = last && last.element.isConnected && last.element !== at && looks(last.element) === last.looks ? last.name : "";
-  if (!at || at === document.body) { window.lastStop = null; return { over: true, unseen, name: "" }; }
-  const words = (id) => document.getElementById(id)?.textContent || "";
-  const name = (at.getAttribute("aria-label") || (at.getAttribute("aria-labelledby") || "").split(" ").map(words).join(" ") ||
-    [...(at.labels || [])].map((each) => each.textContent).join(" ") || at.textContent || at.title || "").replace(/\\s+/g, " ").trim();
-  // A date's parts are stops of their own in one element.
-  window.lastStop = { element: at, looks: last?.element === at ? last.looks : looks(at), name: `${at.outerHTML.slice(0, 120)}` };
-  const box = at.getBoundingClientRect();
-  return { over: false, unseen, name, html: at.outerHTML.slice(0, 160), tag: at.localName, drawn: box.width > 0 && box.height > 0 };
-}"""
+LOOKS = (Path(__file__).parent / "focus.js").read_text()
 
 
 def tab_to(page: Page, name: str) -> None:
@@ -43,7 +26,16 @@ def tab_to(page: Page, name: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["overview", "inbox", "promotion, pending", "timeline", "lanes", "model", "profile", "insights"],
+    [
+        "overview",
+        "inbox",
+        "promotion, pending",
+        "timeline",
+        "lanes",
+        "model",
+        "profile",
+        "insights",
+    ],
 )
 def test_every_stop_is_named_and_seen(windows: Windows, name: str) -> None:
     page = windows("bob", name).page

@@ -146,7 +146,9 @@ def test_a_hidden_window_closes_its_stream_and_notifies_where_wanted(
         assert time.monotonic() < until, "nothing was told"
         bob.wait_for_timeout(200)
     assert "for you" in bob.evaluate("window.told[0]")
-    expect(pages["carol"].locator("#inbox-count")).to_contain_text(re.compile(r"\d"), timeout=POLLED_MS)
+    expect(pages["carol"].locator("#inbox-count")).to_contain_text(
+        re.compile(r"\d"), timeout=POLLED_MS
+    )
     assert pages["carol"].evaluate("window.told") == []
     hide(bob, False)
     not_reloaded(bob)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from django.urls import reverse
@@ -32,7 +32,7 @@ def test_looking(windows: Windows) -> None:
     page.get_by_role("button", name="Filter").click()
     expect(page.locator("tr .matrix-model")).to_have_count(1)
     unfold(page, "Look back in time")
-    then = (datetime.now() - timedelta(days=14)).strftime("%Y-%m-%dT%H:%M")
+    then = (datetime.now(UTC) - timedelta(days=14)).strftime("%Y-%m-%dT%H:%M")
     page.get_by_label("Day and time").fill(then)
     page.get_by_role("button", name="Show what was live").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("What was live where")
@@ -118,7 +118,9 @@ def test_steering(windows: Windows, site: Site) -> None:
     page = opened.page
     for words in ("Lock", "Unlock"):
         unfold(page, "Open or close production")
-        page.locator(".target-do", has_text="production").locator("summary", has_text=words).first.click()
+        page.locator(".target-do", has_text="production").locator(
+            "summary", has_text=words
+        ).first.click()
         page.get_by_label("Why?").locator("visible=true").fill("Looking into it.")
         page.get_by_role("button", name=words, exact=True).locator("visible=true").click()
         target = site.world.target("production", "spare-1")
@@ -153,7 +155,9 @@ def test_settings(windows: Windows) -> None:
     expect(page.locator("#looks")).to_contain_text("Pages show Asia/Tokyo now")
     unfold(page, "Hand my approvals to a colleague")
     page.get_by_label("To", exact=True).select_option(label="Bob Brandt")
-    page.get_by_label("Until", exact=True).fill((datetime.now() + timedelta(days=3)).strftime("%Y-%m-%dT%H:%M"))
+    page.get_by_label("Until", exact=True).fill(
+        (datetime.now(UTC) + timedelta(days=3)).strftime("%Y-%m-%dT%H:%M")
+    )
     page.get_by_role("button", name="Delegate").click()
     expect(page.locator("#delegation")).to_contain_text("Bob Brandt may approve for you")
     page.get_by_role("button", name="Take it back").click()
