@@ -172,7 +172,14 @@ def built(folder: Path) -> Iterator[Site]:
             process.wait(timeout=20)
     finally:
         connection.close()
+        with connection.cursor() as cursor:
+            # Whatever the web process still held open would keep the database from being removed.
+            cursor.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
         empty_the_tables()
+        connection.close()
 
 
 def _web(environment: dict[str, str]) -> list[str]:

@@ -46,7 +46,7 @@ def test_an_answer_to_what_is_no_longer_asked_is_dropped(windows: Windows) -> No
     with page.expect_request(re.compile(r"q=churn&")):
         page.keyboard.type("churn")
     page.locator("#palette-input").fill("demand")
-    expect(page.get_by_role("option", name="demand-forecast")).to_be_visible()
+    expect(page.get_by_role("option", name="demand-forecast", exact=True)).to_be_visible()
     for route in held:
         # Its page gave up on it already: nobody reads this.
         route.fulfill(
