@@ -73,7 +73,10 @@
   // An open menu closes when one clicks or moves elsewhere, or presses Escape.
   const close = (except) => {
     for (const menu of document.querySelectorAll("details.menu[open]")) {
-      if (!menu.contains(except)) menu.open = false;
+      if (menu.contains(except)) continue;
+      // The focus would be lost with what it stands on.
+      if (!except && menu.contains(document.activeElement)) menu.querySelector("summary").focus();
+      menu.open = false;
     }
   };
   document.addEventListener("click", (event) => close(event.target));

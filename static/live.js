@@ -106,7 +106,17 @@
     if (one.nodeType !== other.nodeType || one.nodeName !== other.nodeName) return false;
     if (one.nodeType !== Node.ELEMENT_NODE) return true;
     if (one.id || other.id) return one.id === other.id;
-    return !one.matches(CONTROLS) && !one.querySelector(CONTROLS);
+    if (one.matches(CONTROLS)) return false;
+    // What holds something to fill in is the same where it holds the same, wherever it stands.
+    if (!one.querySelector(CONTROLS) && !other.querySelector(CONTROLS)) return true;
+    const held = controls(one);
+    return controls(other).some((id) => held.includes(id));
+  };
+  const controls = (element) => [...element.querySelectorAll(CONTROLS)].map((each) => each.id).filter(Boolean);
+  const knownAs = (parent, next, named) => {
+    if (next.id) return named.get(next.id);
+    if (next.nodeType !== Node.ELEMENT_NODE || !next.querySelector(CONTROLS)) return null;
+    return [...parent.children].find((each) => like(each, next));
   };
   const become = (old, fresh) => {
     if (old.nodeType !== Node.ELEMENT_NODE) {
@@ -127,7 +137,7 @@
     let at = old.firstChild;
     for (const next of [...fresh.childNodes]) {
       while (at && stays(at)) at = at.nextSibling;
-      const known = next.id && named.get(next.id);
+      const known = knownAs(old, next, named);
       if (known && like(known, next)) {
         at = bring(old, known, at);
         become(known, next);

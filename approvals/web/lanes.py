@@ -101,7 +101,7 @@ def frame(request: HttpRequest, targets: Sequence[Target], fragment: str = "") -
         choices,
         earlier=link(period.moved(-1)),
         later=link(period.moved(1)) if period.until < period.now else "",
-        closer=link(period.zoomed(0.5)) if period.length > SHORTEST else "",
+        closer=link(period.closer()) if period.length > SHORTEST else "",
         wider=link(period.zoomed(2)) if period.length < LONGEST else "",
         kept=[
             (name, str(value))

@@ -11,26 +11,33 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import requests
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page, Request
 
 from tests.stack.product import ROOT, free_ports
 
+if TYPE_CHECKING:
+    from tests.browser.states import Everything
+
 START_SECONDS = 60
-PEOPLE = ("alice", "bob", "dave", "mallory")
+TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+PEOPLE = ("alice", "bob", "carol", "dave", "mallory")
 SIZES = {"desktop": (1280, 900), "phone": (390, 844)}
 
 
 @dataclass
 class Site:
-    """Where it answers, each person's cookie, and the address of one page of every sort."""
+    """Where it answers, each person's cookie, the address of one page of every sort, and the verbs."""
 
     url: str
     cookie: str
     sessions: dict[str, str]
     pages: dict[str, str]
+    world: Everything
 
 
 @dataclass
@@ -61,13 +68,35 @@ class Window:
     def shot(self, name: str) -> None:
         """With SHOTS=<folder>: what it looks like."""
         if folder := os.environ.get("SHOTS"):
+            self.page.evaluate("scrollTo(0, 0)")
             # Hiding the caret would inject a style, which the Content-Security-Policy rightly refuses.
             self.page.screenshot(path=Path(folder) / f"{name}.png", full_page=True, caret="initial")
 
 
+def violations(
+    opened: Window, within: str | None = None, rules: list[str] | None = None
+) -> list[str]:
+    """What axe-core finds on the page as it stands, or ``within`` an element: a line each."""
+    only = {"type": "rule", "values": rules} if rules else {"type": "tag", "values": TAGS}
+    options = {"runOnly": only, "resultTypes": ["violations"]}
+    found = Axe().run(opened.page, context=within, options=options)
+    return [
+        f"{each['id']}: {node['html'][:160]} {node.get('failureSummary', '')[:300]}"
+        for each in found.response["violations"]
+        for node in each["nodes"][:3]
+    ]
+
+
 @contextmanager
 def window(
-    chromium: Browser, site: Site, person: str = "", size: str = "desktop", *, scripts: bool = True
+    chromium: Browser,
+    site: Site,
+    person: str = "",
+    size: str = "desktop",
+    *,
+    theme: Any = "light",
+    zone: str = "Europe/Zurich",
+    scripts: bool = True,
 ) -> Iterator[Window]:
     """Somebody's window (nobody's without a name), with or without JavaScript."""
     width, height = SIZES[size]
@@ -75,7 +104,8 @@ def window(
         viewport={"width": width, "height": height},
         reduced_motion="reduce",
         java_script_enabled=scripts,
-        timezone_id="Europe/Zurich",
+        color_scheme=theme,
+        timezone_id=zone,
         locale="en-GB",
     )
     if person:
@@ -110,7 +140,7 @@ def built(folder: Path) -> Iterator[Site]:
     from django.conf import settings
     from django.db import connection
 
-    from tests.browser.hostile import Hostile
+    from tests.browser.states import Everything
     from tests.conftest import empty_the_tables
 
     name = connection.settings_dict["NAME"]
@@ -118,11 +148,10 @@ def built(folder: Path) -> Iterator[Site]:
     port = free_ports(1)[0]
     url = f"http://127.0.0.1:{port}"
     try:
-        world = Hostile()
+        world = Everything()
         world.build()
         sessions = {person: _session(world, person) for person in PEOPLE}
-        _alive()
-        site = Site(url, settings.SESSION_COOKIE_NAME, sessions, _pages())
+        site = Site(url, settings.SESSION_COOKIE_NAME, sessions, _pages(), world)
         environment = {
             **os.environ,
             "DATABASE_URL": database,
@@ -143,7 +172,14 @@ def built(folder: Path) -> Iterator[Site]:
             process.wait(timeout=20)
     finally:
         connection.close()
+        with connection.cursor() as cursor:
+            # Whatever the web process still held open would keep the database from being removed.
+            cursor.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
         empty_the_tables()
+        connection.close()
 
 
 def _web(environment: dict[str, str]) -> list[str]:
@@ -175,21 +211,10 @@ def _session(world: object, username: str) -> str:
     return next(iter(client.cookies.values())).value
 
 
-def _alive() -> None:
-    """Nobody waits for a worker here: pages shall not say that none runs."""
-    from django.utils import timezone
-
-    from integrations.models import Heartbeat
-
-    for name in ("worker", "beat"):
-        Heartbeat.objects.update_or_create(
-            name=name, defaults={"at": timezone.now() + timedelta(hours=1)}
-        )
-
-
 def _pages() -> dict[str, str]:
     """One page of every sort, by a name. The test that no page is missing is in test_every_page."""
     from django.urls import reverse
+    from django.utils import timezone
 
     from approvals.models import OutOfBandChange, Promotion, Target
     from approvals.states import DeploymentStatus, PromotionStatus
@@ -199,37 +224,48 @@ def _pages() -> dict[str, str]:
         assert found is not None, lookup
         return found.get_absolute_url()
 
-    pending = promotion(
-        status=PromotionStatus.PENDING, target__environment__name="production", problem=""
-    )
-    back = Target.objects.filter(live_deployment__previous__isnull=False).first()
-    assert back is not None
-    model = reverse("model", args=["fraud-detector"])
-    pages = {
+    change = OutOfBandChange.objects.exclude(declared_at=None).get(ended_at=None)
+    pending = promotion(version__model__name="fraud-detector", status="pending", problem="",
+                        target__environment__name="production")  # fmt: skip
+    back = Target.objects.get(model__name="stock-alarm", environment__name="production")
+    then = (timezone.now() - timedelta(days=4)).strftime("%Y-%m-%dT%H:%M")
+    model, lists = reverse("model", args=["fraud-detector"]), reverse("counted")
+    return {
         "overview": reverse("overview"),
+        "overview, nothing found": f"{reverse('overview')}?q=nowhere",
+        "time travel": f"{reverse('overview')}?at={then}",
         "inbox": reverse("inbox"),
         "promotion, pending": pending,
         "promotion, blocked": promotion(problem__gt=""),
         "promotion, hostile": promotion(status=PromotionStatus.REJECTED, version__number=9),
-        "promotion, under way": promotion(deployment__status=DeploymentStatus.RUNNING),
+        "promotion, under way": promotion(version__model__name="demand-forecast", version__number=2),
+        "promotion, rolling out": promotion(version__model__name="basket-ranker", version__number=2),
+        "promotion, broken glass": promotion(version__model__name="delivery-time", version__number=2),
+        "promotion, rollback": promotion(version__model__name="stock-alarm", status="pending"),
+        "promotion, rolled back": promotion(kind="rollback", status="approved"),
         "promotion, unconfirmed": promotion(deployment__status=DeploymentStatus.UNCONFIRMED),
-        "promotion, live": promotion(deployment__status=DeploymentStatus.SUCCEEDED),
+        "promotion, live": promotion(version__model__name="fraud-detector", version__number=2,
+                                     target__environment__name="production"),
         "sealed facts": f"{pending}facts/",
         "rollback": reverse("rollback", args=[back.pk]),
+        "change": change.get_absolute_url(),
         "model": model,
+        "compare": f"{model}compare/?v=1&v=2&v=3&v=4&v=9",
         "version": reverse("version", args=["fraud-detector", 4]),
         "version, hostile": reverse("version", args=["fraud-detector", 9]),
         "timeline": reverse("timeline"),
+        "lanes": reverse("lanes"),
         "insights": reverse("insights"),
+        "counted": f"{lists}?figure=frequency",
         "pipelines": reverse("pipelines"),
         "policy": reverse("policy"),
         "freezes": reverse("freezes"),
         "people": reverse("people"),
         "search": f"{reverse('search')}?q=fraud",
+        "keys": reverse("keys"),
         "status": reverse("status"),
         "profile": reverse("profile"),
-    }
-    change = OutOfBandChange.objects.exclude(declared_at=None).first()
-    if change is not None:
-        pages["change"] = change.get_absolute_url()
-    return pages
+        "slack workspaces": reverse("slack_workspaces"),
+        "sign in": reverse("account_login"),
+        "not found": "/models/nobody/",
+    }  # fmt: skip

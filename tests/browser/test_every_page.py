@@ -4,81 +4,62 @@ no error in the console, without a word to anybody else, and deaf to what is wri
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser
 
-from tests.browser.site import SIZES, Site, Window, window
+from tests.browser.site import SIZES, Site, Window, violations, window
 
-TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 # The names of _pages() in site.py: a test is made of each before there is a site.
-PAGES = (
-    *("overview", "inbox", "promotion, pending", "promotion, blocked", "promotion, hostile"),
-    *(
-        "promotion, under way",
-        "promotion, unconfirmed",
-        "promotion, live",
-        "sealed facts",
-        "rollback",
-    ),
-    *("model", "version", "version, hostile", "timeline", "insights", "pipelines", "policy"),
-    *("freezes", "people", "search", "status", "profile"),
-)
+PAGES = """
+overview; overview, nothing found; time travel; inbox; promotion, pending; promotion, blocked; promotion, hostile
+promotion, under way; promotion, rolling out; promotion, broken glass; promotion, rollback; promotion, rolled back
+promotion, unconfirmed; promotion, live; sealed facts; rollback; change; model; compare; version; version, hostile
+timeline; lanes; insights; counted; pipelines; policy; freezes; people; search; keys; status; profile
+slack workspaces; sign in; not found
+"""
+PAGES_BY_NAME = PAGES.strip().replace("\n", "; ").split("; ")
+READERS = {"slack workspaces": "dave", "sign in": ""}
 
 
 @pytest.fixture(scope="module")
-def bob(chromium: Browser, site: Site) -> Iterator[Window]:
-    with window(chromium, site, "bob") as opened:
-        yield opened
+def readers(chromium: Browser, site: Site) -> Iterator[dict[str, Window]]:
+    with ExitStack() as stack:
+        yield {
+            person: stack.enter_context(window(chromium, site, person))
+            for person in ("bob", "dave", "")
+        }
 
 
-def violations(opened: Window, *, rules: list[str] | None = None) -> list[str]:
-    """What axe-core finds, a line each."""
-    only = {"type": "rule", "values": rules} if rules else {"type": "tag", "values": TAGS}
-    found = Axe().run(opened.page, options={"runOnly": only, "resultTypes": ["violations"]})
-    return [
-        f"{each['id']}: {node['html'][:160]} {node.get('failureSummary', '')[:300]}"
-        for each in found.response["violations"]
-        for node in each["nodes"][:3]
-    ]
-
-
-@pytest.mark.parametrize("name", PAGES)
-def test_it_is_for_everybody(bob: Window, name: str) -> None:
-    bob.errors.clear()
-    bob.elsewhere.clear()
+@pytest.mark.parametrize("name", PAGES_BY_NAME)
+def test_it_is_for_everybody(readers: dict[str, Window], name: str) -> None:
+    opened = readers[READERS.get(name, "bob")]
+    opened.errors.clear()
+    opened.elsewhere.clear()
     found: dict[str, object] = {}
-    bob.page.emulate_media(color_scheme="light")
-    bob.page.set_viewport_size({"width": 1280, "height": 900})
-    assert bob.go(name) == 200
+    opened.page.emulate_media(color_scheme="light")
+    opened.page.set_viewport_size({"width": 1280, "height": 900})
+    assert opened.go(name) == (404 if name == "not found" else 200)
+    if name == "timeline":
+        for each in opened.page.locator("main .event details summary").all()[:4]:
+            each.click()
     for size, (width, height) in SIZES.items():
-        bob.page.set_viewport_size({"width": width, "height": height})
+        opened.page.set_viewport_size({"width": width, "height": height})
         for theme in ("light", "dark"):
-            bob.page.emulate_media(color_scheme=theme)
+            opened.page.emulate_media(color_scheme=theme)
             # In the second theme only the colours are others.
-            rules = ["color-contrast"] if theme == "dark" else None
-            if lines := violations(bob, rules=rules):
+            if lines := violations(opened, rules=["color-contrast"] if theme == "dark" else None):
                 found[f"{size}, {theme}"] = lines
-            bob.shot(f"{name.replace(', ', '-')}-{size}-{theme}")
-        if bob.too_wide > 0:
-            found[f"{size}: too wide by"] = bob.too_wide
+            opened.shot(f"{name.replace(', ', '-').replace(' ', '-')}-{size}-{theme}")
+        if opened.too_wide > 0:
+            found[f"{size}: too wide by"] = opened.too_wide
     assert not found, "\n".join(f"{where}: {what}" for where, what in found.items())
-    assert not bob.page.evaluate("'pwned' in window")
-    assert (bob.errors, bob.elsewhere) == ([], [])
-
-
-@pytest.mark.parametrize("person", ["alice", "dave", "mallory"])
-def test_everybody_reads_every_page(chromium: Browser, site: Site, person: str) -> None:
-    with window(chromium, site, person, "phone") as opened:
-        for name in site.pages:
-            status = opened.go(name)
-            assert status in {200, 403}, name
-            assert opened.too_wide == 0, name
-            assert opened.page.locator("h1").count() == 1, name
-        assert not opened.page.evaluate("'pwned' in window")
-        assert (opened.errors, opened.elsewhere) == ([], [])
+    assert not opened.page.evaluate("'pwned' in window")
+    if name == "not found":  # Chromium says so in the console, and rightly
+        opened.errors = [each for each in opened.errors if "404" not in each]
+    assert (opened.errors, opened.elsewhere) == ([], [])
 
 
 def test_no_page_is_missing_here(site: Site) -> None:
-    assert set(site.pages) == set(PAGES)
+    assert list(site.pages) == PAGES_BY_NAME

@@ -7,7 +7,6 @@ from collections.abc import Callable
 import pytest
 from django.test import Client
 
-from tests.web.browsing import chromium, windows  # noqa: F401 - fixtures
 from tests.web.caller import Caller, token_of
 from tests.world import World
 
