@@ -70,8 +70,8 @@ def finish(tables: Iterable[Table]) -> None:
 
 
 def hold_entries() -> None:
-    """Until :func:`enter`, events are copied without their entries, which a trigger would make one by one. Rows may
-    point to what is written a little later."""
+    """Until :func:`enter`, events are copied without their entries, which a trigger would make one by one. Rows
+    may point to what is written a little later."""
     with connection.cursor() as cursor:
         # Nothing may wait to be checked on a table that is altered.
         cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
