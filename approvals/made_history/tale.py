@@ -141,6 +141,7 @@ class Tale:
                 "ref": target.ref,
             },
             "metrics": {},
+            "policy": {"requirements": target.policy["rollback" if self.back else "promote"]},
         }
 
     def _reviews(self, decided: datetime, approved: bool, glass: int | None) -> None:

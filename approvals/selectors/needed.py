@@ -25,7 +25,8 @@ def needed_of(person: Person, target_ids: Sequence[int] | None = None) -> dict[i
     asking = Deployment.objects.filter(asks, status__in=OPEN_DEPLOYMENT)
     pending = Promotion.objects.filter(status=PromotionStatus.PENDING)
     if target_ids is not None:
-        asking, pending = (rows.filter(target__in=target_ids) for rows in (asking, pending))
+        asking = asking.filter(target__in=target_ids)
+        pending = pending.filter(target__in=target_ids)
     me = voters_of(person, timezone.now())
     needed = mine_of(pending, me)
     ids = list(asking.values_list("promotion", flat=True))

@@ -25,6 +25,7 @@ from approvals.models import (
 from approvals.narrative import KINDS
 from approvals.rules import Policy
 from approvals.selectors.live import live_at
+from approvals.services.cases import case_of
 from approvals.services.history import record
 from approvals.states import DeploymentStatus, PromotionStatus, Via, WorkflowKind
 from tests.world import World
@@ -45,6 +46,9 @@ def test_it_hangs_together() -> None:
     with transaction.atomic():
         record("environment.frozen", via=Via.COMMAND)
     assert verify_history().hidden == 0
+    # What was sealed can be read: whoever is asked could decide.
+    for promotion in Promotion.objects.all()[:20]:
+        assert case_of(promotion, ()).requirements and not case_of(promotion, ()).blockers
     # No log is left to be read: nobody has runs of years read again.
     assert not WorkflowRun.objects.filter(
         kind=WorkflowKind.DEPLOY, status="completed", log_attempt__lt=F("attempt")
