@@ -4,8 +4,9 @@ Two databases made by ``manage.py make_history`` on one PostgreSQL: a small one,
 environments, 100,000 versions, 200,000 promotions and more than a million events. Every page is asked of
 both, turn by turn, in a process each that renders it as the web process does (Django's handler with all
 middleware, without the socket). Told of each page: the median time on both and their ratio; how many
-statements it takes on both (it must be the same); the time of those statements alone, sent once more; and
-what goes over the wire for a first visit, compressed: the page with its styles, scripts and icon.
+statements it takes on both (it must be the same); the time of those statements alone, sent once more; its
+HTML before it is compressed; and what goes over the wire for a first visit, compressed: the page with its styles,
+scripts and icon.
 """
 
 from __future__ import annotations
@@ -26,10 +27,12 @@ from urllib.parse import quote, urlsplit
 import tests.plugin  # noqa: F401 - starts the servers and sets the environment
 
 ROOT = Path(__file__).resolve().parent.parent
-SMALL = {"models": 5, "versions": 100, "promotions": 200, "days": 60}
+# Small, but every page is full: a ratio of a full page to one with three rows would say nothing.
+SMALL = {"models": 30, "versions": 3_000, "promotions": 15_000, "days": 365}
 BIG = {"models": 500, "versions": 100_000, "promotions": 200_000, "days": 730}
 ROUNDS = 15
-STATIC = re.compile(r'(?:src|href)="(/static/[^"]+|/favicon[^"]*)"')
+# What a browser loads with a page.
+LINKS = re.compile(r'<(?:script|link|img)[^>]*(?:src|href)="(/[^"]+)"')
 
 
 def database(name: str, size: dict[str, int]) -> str:
@@ -72,11 +75,11 @@ class Side:
             text=True,
         )
 
-    def ask(self, page: str) -> dict[str, Any]:
-        """One rendering of a page."""
+    def ask(self, page: str, *, whole: bool = False) -> dict[str, Any]:
+        """One rendering of a page; ``whole`` with its statements and what it loads."""
         stdin, stdout = self.process.stdin, self.process.stdout
         assert stdin is not None and stdout is not None
-        stdin.write(f"{page}\n")
+        stdin.write(f"{page}{'+' if whole else ''}\n")
         stdin.flush()
         line = stdout.readline()
         if not line:
@@ -116,7 +119,7 @@ def pages() -> dict[str, str]:
         "overview": "/",
         "overview, needs me": "/?show=mine",
         "overview, moving": "/?show=moving",
-        "overview, searched": f"/?q={busiest.name[:5]}",
+        "overview, searched": "/?q=a",
         "time travel": f"/?at={then}",
         "inbox": "/inbox/",
         "promotion, live": live.promotion.get_absolute_url(),
@@ -153,7 +156,7 @@ def pages() -> dict[str, str]:
         "policy": "/policy/",
         "freezes": "/freezes/",
         "people": "/people/",
-        "search": f"/search/?q={busiest.name[:5]}",
+        "search": "/search/?q=risk",
         "status": "/status/",
         "profile": "/profile/",
     }
@@ -179,46 +182,50 @@ def serve(stdin: IO[str], stdout: IO[str]) -> None:
     client.force_login(lead)
     known = pages()
     for line in stdin:
-        address = known[line.rstrip("\n")]
+        name = line.rstrip("\n")
+        address = known[name.removesuffix("+")]
         began = time.perf_counter()
         answer = client.get(address)
         content = answer.content
-        taken = time.perf_counter() - began
-        with CaptureQueriesContext(connection) as queries:
-            client.get(address)
-        bare = 0.0
-        with connection.cursor() as cursor:
-            for query in queries.captured_queries:
-                if query["sql"].lstrip().upper().startswith(("SELECT", "WITH", "(SELECT")):
-                    began = time.perf_counter()
-                    cursor.execute(query["sql"])
-                    cursor.fetchall()
-                    bare += time.perf_counter() - began
-        packed = answer.headers.get("Content-Encoding") == "gzip"
-        html = gzip.decompress(content) if packed else content
-        told = {
+        told: dict[str, Any] = {
             "status": answer.status_code,
-            "ms": taken * 1000,
-            "statements": len(queries),
-            "bare_ms": bare * 1000,
-            "html": len(content),
-            "packed": packed,
-            "static": sorted(set(STATIC.findall(html.decode(errors="replace")))),
+            "ms": (time.perf_counter() - began) * 1000,
         }
+        if name.endswith("+"):
+            with CaptureQueriesContext(connection) as queries:
+                client.get(address)
+            statements = [query["sql"] for query in queries.captured_queries]
+            packed = answer.headers.get("Content-Encoding") == "gzip"
+            html = (gzip.decompress(content) if packed else content).decode()
+            told |= {
+                "statements": len(statements),
+                "bare_ms": statistics.median(bare_ms(statements) for _ in range(3)),
+                "html": len(html.encode()),
+                "weight": len(content)
+                + sum(weigh(client, each) for each in set(LINKS.findall(html))),
+            }
         stdout.write(json.dumps(told) + "\n")
         stdout.flush()
 
 
-def static_bytes(addresses: list[str]) -> int:
-    """The compressed size of what a page loads beside itself."""
-    from django.contrib.staticfiles import finders
+def bare_ms(statements: list[str]) -> float:
+    """How long the reading statements of a page take by themselves, in milliseconds."""
+    from django.db import connection
 
-    total = 0
-    for address in addresses:
-        path = finders.find(address.removeprefix("/static/").partition("?")[0])
-        if path:
-            total += len(gzip.compress(Path(str(path)).read_bytes()))
-    return total
+    began = time.perf_counter()
+    with connection.cursor() as cursor:
+        for sql in statements:
+            if sql.lstrip().upper().startswith(("SELECT", "WITH", "(SELECT")):
+                cursor.execute(sql)
+                cursor.fetchall()
+    return (time.perf_counter() - began) * 1000
+
+
+def weigh(client: Any, address: str) -> int:
+    """What something that a page loads weighs on the wire, in bytes."""
+    answer = client.get(address)
+    assert answer.status_code == 200, address
+    return sum(len(each) for each in answer)
 
 
 def main() -> None:
@@ -235,32 +242,33 @@ def main() -> None:
         return
     big = {key: getattr(options, key) for key in BIG}
     print(f"making the histories: {SMALL} and {big}", file=sys.stderr)
-    sides = [Side(database("pages_small", SMALL)), Side(database("pages_big", big))]
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
-    import django
-
-    django.setup()
-    print(
-        "page                        small ms   big ms  ratio  statements  SQL alone  first visit"
+    subprocess.run(
+        [sys.executable, "manage.py", "collectstatic", "--noinput", "--verbosity=0"],
+        cwd=ROOT,
+        check=True,
     )
-    print("                                                    small/big     ms (big)    KB (big)")
+    sides = [Side(database("pages_little", SMALL)), Side(database("pages_big", big))]
+    print(
+        "page                        small ms   big ms  ratio  statements  SQL alone   HTML  first visit"
+    )
+    print(
+        "                                                    small/big    ms (big)     KB     KB (big)"
+    )
     try:
         for name in [each for each in PAGES if options.only in each]:
-            measured: list[list[dict[str, Any]]] = [[], []]
+            small, large = [], []
             for _ in range(options.rounds + 2):
-                for samples, side in zip(measured, sides, strict=True):
-                    samples.append(side.ask(name))
-            small, large = (samples[2:] for samples in measured)
+                small.append(sides[0].ask(name))
+                large.append(sides[1].ask(name))
+            less, more = (side.ask(name, whole=True) for side in sides)
             assert {each["status"] for each in [*small, *large]} == {200}, (name, large[0])
-            times = [statistics.median(each["ms"] for each in side) for side in (small, large)]
-            bare = statistics.median(each["bare_ms"] for each in large)
-            one = large[-1]
-            weight = one["html"] if one["packed"] else 0
-            weight += static_bytes(one["static"])
-            counts = f"{small[-1]['statements']}/{one['statements']}"
+            # The first two warm up.
+            times = [statistics.median(each["ms"] for each in side[2:]) for side in (small, large)]
             print(
-                f"{name:26} {times[0]:9.1f} {times[1]:8.1f} {times[1] / times[0]:6.2f} {counts:>11} "
-                f"{bare:10.1f} {weight / 1000:12.1f}{'' if one['packed'] else ' (not compressed)'}"
+                f"{name:26} {times[0]:9.1f} {times[1]:8.1f} {times[1] / times[0]:6.2f} "
+                f"{less['statements']:>6}/{more['statements']:<4} {more['bare_ms']:10.1f} "
+                f"{more['html'] / 1000:6.0f} {more['weight'] / 1000:12.1f}",
+                flush=True,
             )
     finally:
         for side in sides:

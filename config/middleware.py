@@ -9,6 +9,8 @@ from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.middleware.gzip import GZipMiddleware
 from django.utils import timezone
 
 from approvals.calendar import is_zone
@@ -42,6 +44,29 @@ class ContentSecurityPolicy:
         if settings.SANDBOX:
             response.headers["X-Countersign-Sandbox"] = "1"
         return response
+
+
+class Pages(GZipMiddleware):
+    """What is sent as HTML is compressed from a kilobyte on, and kept by no cache: every page is somebody's.
+
+    Only whole pages: a stream or an export would wait for the compressor. Lengths tell less than they could
+    (BREACH): Django adds a random number of bytes to each answer and masks its tokens anew, and the session's
+    cookie (SameSite) does not come along when another site asks.
+    """
+
+    LEAST = 1024  # bytes; less fits into one packet anyhow
+
+    def process_response(
+        self, request: HttpRequest, response: HttpResponseBase
+    ) -> HttpResponseBase:
+        """Django's own, for pages alone."""
+        if not response.headers.get("Content-Type", "").startswith("text/html"):
+            return response
+        response.headers.setdefault("Cache-Control", "private, no-store")
+        if not isinstance(response, HttpResponse) or len(response.content) < self.LEAST:
+            return response
+        packed: HttpResponseBase = super().process_response(request, response)
+        return packed
 
 
 class PersonalZone:

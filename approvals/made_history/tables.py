@@ -11,6 +11,8 @@ from django.db import connection, models
 
 # Rows are kept until there are so many, then copied: a connection copies into one table at a time.
 BATCH = 20_000
+# So many events are entered for the timeline by one statement.
+STEP = 50_000
 
 
 class Table:
@@ -65,3 +67,24 @@ def finish(tables: Iterable[Table]) -> None:
             no_style(), [each.model for each in tables]
         ):
             cursor.execute(statement)
+
+
+def hold_entries() -> None:
+    """Until :func:`enter`, events are copied without their entries, which a trigger would make one by one. Rows
+    may point to what is written a little later."""
+    with connection.cursor() as cursor:
+        # Nothing may wait to be checked on a table that is altered.
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        cursor.execute("ALTER TABLE approvals_event DISABLE TRIGGER approvals_event_entry")
+        cursor.execute("SET CONSTRAINTS ALL DEFERRED")
+
+
+def enter(first: int, last: int) -> None:
+    """Make the entries of the events of these ids, and let the trigger make those of the next ones."""
+    with connection.cursor() as cursor:
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        cursor.execute("ALTER TABLE approvals_event ENABLE TRIGGER approvals_event_entry")
+        for begin in range(first, last + 1, STEP):
+            cursor.execute(
+                "SELECT approvals_event_enter(%s, %s)", [begin, min(begin + STEP - 1, last)]
+            )

@@ -141,7 +141,7 @@ class Tale:
                 "ref": target.ref,
             },
             "metrics": {},
-            "policy": {"requirements": target.policy.get(str(kind), [])},
+            "policy": {"requirements": target.policy["rollback" if self.back else "promote"]},
         }
 
     def _reviews(self, decided: datetime, approved: bool, glass: int | None) -> None:
@@ -209,7 +209,8 @@ class Tale:
             **(
                 {"status": "in_progress", "conclusion": ""}
                 if running
-                else {"conclusion": "success" if good else "failure"}
+                # Its log is what nobody will read again.
+                else {"conclusion": "success" if good else "failure", "log_attempt": 1}
             ),
         )
         address = f"https://github.com/{target.model.repository}/actions/runs/{10_000_000 + run}"

@@ -17,13 +17,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from django.db import connection, transaction
+from django.db import transaction
 from django.utils import timezone
 
 from approvals import services
 from approvals.configuration import load
 from approvals.made_history.company import METRICS, configuration
-from approvals.made_history.tables import Table, finish
+from approvals.made_history.tables import Table, enter, finish, hold_entries
 from approvals.made_history.tale import Tale
 from approvals.models import (
     Deployment,
@@ -127,15 +127,16 @@ def make(size: Size, say: Callable[[str], None] = lambda _: None) -> None:
     story = Story(size, begin, end, told)
     story.versions()
     say(f"{size.versions} versions")
-    with connection.cursor() as cursor:
-        # The rows point to one another, and to what is written a little later.
-        cursor.execute("SET CONSTRAINTS ALL DEFERRED")
+    before = told.rows[Event].last
+    hold_entries()
     for number in range(size.promotions):
         story.promotion(begin + (end - begin) * ((number + 1) / (size.promotions + 1)))
         if (number + 1) % 20_000 == 0:
             say(f"{number + 1} promotions")
     told.tell(end)
     finish(told.rows.values())
+    say(f"{told.rows[Event].last} events")
+    enter(before + 1, told.rows[Event].last)
     for place in story.places:
         if place.live:
             place.target.live_version_id, place.target.live_deployment_id = place.live
@@ -145,7 +146,6 @@ def make(size: Size, say: Callable[[str], None] = lambda _: None) -> None:
         ["live_version", "live_deployment", "live_since"],
         batch_size=500,
     )
-    say(f"{told.rows[Event].last} events")
 
 
 class Story:

@@ -50,9 +50,9 @@ def freezes(person: Person, now: datetime) -> list[EnvironmentFreezes]:
     """Every active environment with its freezes that are not over, in the order of the chain."""
     found = []
     for environment in Environment.objects.filter(is_active=True):
-        targets = list(
-            environment.targets.filter(is_active=True).select_related("model", "environment")
-        )
+        targets = environment.targets.filter(is_active=True)
+        # Hundreds of targets share a few policies, and most have no freeze of their own.
+        policies = targets.select_related(None).order_by("policy").distinct("policy")
         placed = list(
             environment.freezes.filter(Q(ends_at=None) | Q(ends_at__gt=now), lifted_at=None)
             .select_related("placed_by", "environment")
@@ -61,11 +61,12 @@ def freezes(person: Person, now: datetime) -> list[EnvironmentFreezes]:
         row = EnvironmentFreezes(
             environment,
             placed,
-            may=may_restrict(person, targets),
+            may=may_restrict(person, policies),
             placed_now=[each for each in placed if each.begins_at <= now],
         )
         try:
-            row.recurring = _recurring(targets, now)
+            closing = targets.exclude(freezes=[]).select_related("model")
+            row.recurring = _recurring(list(closing), targets.count(), now)
         except NOT_A_POLICY:
             row.unreadable = True
         found.append(row)
@@ -83,8 +84,9 @@ def open_freezes(now: datetime, environment: Environment | None = None) -> Query
     return found.select_related("environment", "placed_by").order_by("begins_at", "id")
 
 
-def _recurring(targets: list[Target], now: datetime) -> list[Recurring]:
-    """Each window once, with the models that it covers; an empty list of models means all of them."""
+def _recurring(targets: list[Target], count: int, now: datetime) -> list[Recurring]:
+    """Each window of these targets once, with the models that it covers; an empty list of models means all of
+    the environment's ``count``."""
     covered: dict[str, list[str]] = {}
     windows = {}
     for target in targets:
@@ -97,7 +99,7 @@ def _recurring(targets: list[Target], now: datetime) -> list[Recurring]:
             rule=window.repeats,
             words=rule_in_words(window.repeats, window.zone),
             zone=window.zone,
-            models=[] if len(covered[name]) == len(targets) else sorted(covered[name]),
+            models=[] if len(covered[name]) == count else sorted(covered[name]),
             now=closed_until([window], [], now),
             next=next_span(window, now),
         )

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from approvals.compare import MetricRow, compare_metrics
 from approvals.gates import Outcome
-from approvals.models import OutOfBandChange, Person, Promotion
+from approvals.models import Deployment, OutOfBandChange, Person, Promotion
 from approvals.rules import Policy, Terms
 from approvals.selectors.in_bulk import bring
 from approvals.selectors.standing import Standing, standings, waiting_for, with_everything
@@ -95,15 +95,21 @@ def inbox_of(person: Person) -> Inbox:
     now = timezone.now()
     mine = with_everything(person.requests.all())
     asked = mine.filter(status=PromotionStatus.PENDING)[:LISTED]
-    moving = mine.filter(deployment__status__in=OPEN_DEPLOYMENT)[:LISTED]
-    decided = with_everything(Promotion.objects.exclude(status=PromotionStatus.PENDING))
+    # From the few that are under way, not from all that I ever asked for.
+    open_ones = Deployment.objects.filter(status__in=OPEN_DEPLOYMENT, promotion__requester=person)
+    moving = mine.filter(pk__in=list(open_ones.values_list("promotion", flat=True)[:LISTED]))
+    newest = Promotion.objects.filter(decided_at__isnull=False).order_by("-decided_at", "-id")
+    # By their ids first: what is shown of them is joined for those alone.
+    decided = with_everything(
+        Promotion.objects.filter(pk__in=list(newest.values_list("pk", flat=True)[:DECIDED]))
+    )
     waiting, urgent = _ordered(waiting_for(person))
     asks = _asks(waiting[:JUDGED], urgent, now)
     return Inbox(
         asks=asks,
         waiting=[*(each.standing for each in asks), *waiting[JUDGED:]],
         asked=standings([*asked, *moving], person),
-        decided=standings(decided.order_by("-decided_at", "-id")[:DECIDED], person),
+        decided=standings(decided.order_by("-decided_at", "-id"), person),
     )
 
 

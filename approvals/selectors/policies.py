@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cache
 from typing import Any
 
-from django.db.models import Prefetch, Q
+from django.db.models import Exists, OuterRef, Prefetch, Q, QuerySet
 
 from approvals.calendar import Window, in_zone, next_span, span_at
 from approvals.gates import Outcome
-from approvals.models import Freeze, ModelVersion, Person, Target
+from approvals.models import Freeze, ModelVersion, Person, RegisteredModel, Target
 from approvals.policies import Case, Requirement
 from approvals.policy_words import UNREADABLE, Line, lines_of, terms_sentences
 from approvals.rules import Policy
@@ -88,6 +89,18 @@ class TargetPolicy:
         return "; ".join(found) or self.unreadable
 
 
+def models_of_policies(text: str = "", name: str = "") -> QuerySet[RegisteredModel]:
+    """The models that have an active target, by name: those whose name or group holds every word of ``text``, or
+    the one of this ``name``."""
+    active = Target.objects.filter(model=OuterRef("pk"), is_active=True)
+    rows = RegisteredModel.objects.filter(Exists(active)).order_by("name")
+    if name and not text:
+        return rows.filter(name=name)
+    for word in text.split():
+        rows = rows.filter(Q(name__icontains=word) | Q(group__icontains=word))
+    return rows
+
+
 def table(now: datetime, **about: Any) -> list[TargetPolicy]:
     """Every active target that matches ``about``, in a number of queries that does not grow with theirs."""
     placed = Freeze.objects.filter(Q(ends_at=None) | Q(ends_at__gt=now), lifted_at=None)
@@ -110,7 +123,12 @@ def table(now: datetime, **about: Any) -> list[TargetPolicy]:
         for row in (*policy.strictest(), *policy.rollback)
     ]
     everybody = everybody_for(rows, now)
-    return [_told(each, policies[each.pk], everybody, now) for each in targets]
+
+    @cache  # many targets ask for the same
+    def approvers(asked: tuple[Requirement, ...]) -> list[Approvers]:
+        return _approvers(asked, everybody)
+
+    return [_told(each, policies[each.pk], approvers, now) for each in targets]
 
 
 def _policy(target: Target) -> Policy | None:
@@ -121,7 +139,10 @@ def _policy(target: Target) -> Policy | None:
 
 
 def _told(
-    target: Target, policy: Policy | None, everybody: Sequence[Able], now: datetime
+    target: Target,
+    policy: Policy | None,
+    approvers: Callable[[tuple[Requirement, ...]], list[Approvers]],
+    now: datetime,
 ) -> TargetPolicy:
     closed = _freezes(target, now)
     freezes = Line("Freezes", tuple(closed) or ("none",), bool(closed))
@@ -130,8 +151,8 @@ def _told(
     return TargetPolicy(
         target,
         [*lines_of(policy), freezes],
-        _approvers(policy.strictest(), everybody),
-        _approvers(policy.rollback, everybody),
+        approvers(policy.strictest()),
+        approvers(policy.rollback),
     )
 
 

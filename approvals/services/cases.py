@@ -144,8 +144,8 @@ def terms_of(promotion: Promotion, policy: Policy) -> Terms:
     return Terms(rows, automatic=policy.automatic and not rows and not by_people)
 
 
-def case_of(promotion: Promotion) -> Case:
-    """The case of a promotion, with its counting reviews. An unreadable policy blocks it.
+def case_of(promotion: Promotion, votes: tuple[Vote, ...] | None = None) -> Case:
+    """The case of a promotion, with its counting reviews, or with ``votes``. An unreadable policy blocks it.
 
     The gates that do not pass are not among its blockers: :func:`approvals.services.judging.judge` fills them in,
     and nothing is granted without it.
@@ -164,7 +164,7 @@ def case_of(promotion: Promotion) -> Case:
         requirements=terms.requirements,
         requester_id=promotion.requester_id,
         seal=promotion.seal,
-        votes=_votes(promotion),
+        votes=_votes(promotion) if votes is None else votes,
         requester_may_approve=requester_may_approve,
         blockers=tuple(blockers),
         barred_trainer=trainer,

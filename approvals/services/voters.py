@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 
 from approvals.models import Person
 from approvals.policies import Case, Requirement, Voter, unmeetable, whose_vote_counts
@@ -21,7 +22,7 @@ class Able:
     def __str__(self) -> str:
         return f"{self.person} for {self.on_behalf_of}" if self.on_behalf_of else str(self.person)
 
-    @property
+    @cached_property
     def voter(self) -> Voter:
         """As the policy sees them."""
         return voter(self.person, self.on_behalf_of)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from itertools import groupby
 from typing import Any
+from urllib.parse import urlencode
 
+from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
@@ -22,20 +24,36 @@ from approvals.selectors.simulation import (
     simulate,
 )
 from approvals.web.pages import number_in
+from approvals.wording import one_line
 
 # So many of each are shown; the counts are of all.
 SHOWN = 200
+# Of so many models the targets are told on one page.
+MODELS = 10
 
 
 @require_GET
 def policy(request: HttpRequest) -> HttpResponse:
-    """Every target's policy in words."""
-    told = policies.table(timezone.now())
+    """The targets' policies in words, so many models at a time: all, those whose name or group holds ``q``, or
+    ``model`` alone."""
+    model, text = (one_line(request.GET.get(name, ""), 255) for name in ("model", "q"))
+    page = Paginator(policies.models_of_policies(text, model), MODELS).get_page(
+        number_in(request, "page") or 1
+    )
+    told = policies.table(timezone.now(), model__in=list(page.object_list))
     models = [(name, list(rows)) for name, rows in groupby(told, key=lambda each: each.model)]
+    query = urlencode({"q": text} if text else {"model": model} if model else {})
     return render(
         request,
         "web/policy.html",
-        {"models": models, "form": {"days": DAYS}, "most_days": MOST_DAYS},
+        {
+            "models": models,
+            "page": page,
+            "q": text or model,
+            "query": f"&{query}" if query else "",
+            "form": {"days": DAYS},
+            "most_days": MOST_DAYS,
+        },
     )
 
 

@@ -24,6 +24,8 @@ from approvals.web.pages import number_in, person_of
 
 # The server tells of events at once; this is for browsers that it cannot reach.
 POLL_SECONDS = 30
+# So many names are suggested in a field; every other can be written.
+SUGGESTED = 200
 WORDS = {"q": "words", "since": "since", "until": "until"}
 
 
@@ -63,9 +65,9 @@ def timeline(request: HttpRequest) -> HttpResponse:
         "is_newest": not any(places.values()),
         "picked": picked,
         "today": timezone.localdate(),
-        "models": RegisteredModel.objects.values_list("name", flat=True),
+        "models": RegisteredModel.objects.values_list("name", flat=True)[:SUGGESTED],
         "environments": Environment.objects.values_list("name", flat=True),
-        "people": Person.objects.order_by("first_name", "username"),
+        "people": Person.objects.order_by("-is_active", "first_name", "username")[:SUGGESTED],
         "groups": list(GROUPS.items()),
         "feed_key": feed_key_of(person_of(request)),
         "zone": timezone.get_current_timezone_name(),

@@ -7,14 +7,27 @@ from io import StringIO
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import transaction
+from django.db.models import F
 from django.utils import timezone
 
 from approvals.audit import verify_history
-from approvals.models import Deployment, Event, ModelVersion, Promotion, RegisteredModel, Target
+from approvals.models import (
+    Deployment,
+    Event,
+    EventEntry,
+    ModelVersion,
+    Promotion,
+    RegisteredModel,
+    Target,
+    WorkflowRun,
+)
 from approvals.narrative import KINDS
 from approvals.rules import Policy
 from approvals.selectors.live import live_at
-from approvals.states import DeploymentStatus, PromotionStatus
+from approvals.services.cases import case_of
+from approvals.services.history import record
+from approvals.states import DeploymentStatus, PromotionStatus, Via, WorkflowKind
 from tests.world import World
 
 pytestmark = pytest.mark.django_db
@@ -26,7 +39,20 @@ def test_it_hangs_together() -> None:
     assert RegisteredModel.objects.count() == 6 and Target.objects.count() == 24
     assert ModelVersion.objects.count() == 60
     assert Promotion.objects.count() > 200
-    assert verify_history().broken_at is None and Event.objects.count() > 1500
+    verified = verify_history()
+    assert verified.broken_at is None and verified.events > 1500
+    # The timeline finds every one of them, and the next one that a verb writes.
+    assert verified.hidden == 0 and EventEntry.objects.count() == verified.events
+    with transaction.atomic():
+        record("environment.frozen", via=Via.COMMAND)
+    assert verify_history().hidden == 0
+    # What was sealed can be read: whoever is asked could decide.
+    for promotion in Promotion.objects.all()[:20]:
+        assert case_of(promotion, ()).requirements and not case_of(promotion, ()).blockers
+    # No log is left to be read: nobody has runs of years read again.
+    assert not WorkflowRun.objects.filter(
+        kind=WorkflowKind.DEPLOY, status="completed", log_attempt__lt=F("attempt")
+    ).exists()
     # Told in the order of time, in words that are known, never of the future.
     times = list(Event.objects.order_by("id").values_list("at", flat=True))
     assert times == sorted(times) and times[-1] <= timezone.now()
