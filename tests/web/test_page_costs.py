@@ -30,8 +30,9 @@ SMALL = Size(models=4, versions=40, promotions=120, days=40)
 LARGER = Size(models=30, versions=300, promotions=400, days=40)
 # Compressed, the first visit: the page with its styles, scripts and pictures.
 MOST_BYTES = 100_000
-# A list's rows, of whatever kind: longer ones go on on another page.
-MOST_ROWS = 210
+# Rows of a kind on a page: longer lists go on on another page. The insights have the most: six plots, each with a
+# table of its days or weeks (53 at most), and fifty models side by side.
+MOST_ROWS = 400
 SIMPLE = {
     each: each
     for each in (
@@ -88,7 +89,9 @@ def _costs(size: Size) -> dict[str, Costs]:
 def _wait(most: int) -> None:
     """Something waits for people, more of it in the larger history."""
     ended = [PromotionStatus.CANCELLED, PromotionStatus.EXPIRED]
+    waits = Promotion.objects.filter(status=PromotionStatus.PENDING).values("target")
     rows = Promotion.objects.filter(status__in=ended, kind=PromotionKind.PROMOTE)
+    rows = rows.exclude(target__in=waits)  # one pending promotion at a target
     chosen = rows.order_by("target_id", "-pk").distinct("target_id").values_list("pk", flat=True)
     waiting = Promotion.objects.filter(pk__in=list(chosen[:most]))
     later = timezone.now() + timedelta(days=1)
