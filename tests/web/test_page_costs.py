@@ -30,8 +30,8 @@ SMALL = Size(models=4, versions=40, promotions=120, days=40)
 LARGER = Size(models=30, versions=300, promotions=400, days=40)
 # Compressed, the first visit: the page with its styles, scripts and pictures.
 MOST_BYTES = 100_000
-# Rows of a kind on a page: longer lists go on on another page. A year of the pipelines has the most: a plot for each
-# kind's success and duration, each with a table of its 53 weeks.
+# Rows of a kind on a page: longer lists go on on another page. A year of the pipelines has the most: a plot for
+# each kind's success and duration, each with a table of its 53 weeks.
 MOST_ROWS = 600
 SIMPLE = {
     each: each
