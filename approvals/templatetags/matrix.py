@@ -53,9 +53,9 @@ def on_my_clock(moment: datetime) -> str:
 
 
 @register.simple_tag
-def on_my_day(moment: datetime) -> str:
-    """``24 Nov, 08:00`` on the clocks of whoever looks, short enough for a cell."""
+def on_my_day(moment: datetime, seconds: bool = False) -> str:
+    """``24 Nov, 08:00`` on the clocks of whoever looks, short enough for a cell; ``seconds`` where they matter."""
     local = timezone.localtime(moment)
     year = "" if local.year == timezone.localtime().year else f" {local.year}"
-    text = f"{local.day} {local:%b}{year}, {local:%H:%M}"
+    text = f"{local.day} {local:%b}{year}, {local.strftime('%H:%M:%S' if seconds else '%H:%M')}"
     return format_html('<time datetime="{}">{}</time>', moment.isoformat(timespec="seconds"), text)

@@ -23,6 +23,10 @@ class ClosedSignup(DefaultAccountAdapter):  # type: ignore[misc]
         """Never."""
         return False
 
+    def is_safe_url(self, url: str | None) -> bool:
+        """Where one may be led after signing in: a path of ours. A bare word would lead beside this page."""
+        return bool(url and url.startswith("/") and super().is_safe_url(url))
+
 
 def remember_session(request: HttpRequest, person: Person) -> None:
     """Write down that this session is in use, from where and with which browser. ``0.0.0.0``: a proxy that tells

@@ -15,10 +15,9 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_not_required
 from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
-from django.shortcuts import redirect
 from django.utils import timezone
 from django.utils.cache import get_conditional_response
-from django.utils.http import http_date, quote_etag, url_has_allowed_host_and_scheme
+from django.utils.http import http_date, quote_etag
 from django.views.decorators.http import require_POST, require_safe
 
 from approvals import services
@@ -31,7 +30,7 @@ from approvals.selectors.preferences import preferences_of
 from approvals.selectors.timeline import page_of_history
 from approvals.services import Refused
 from approvals.states import Via
-from approvals.web.pages import person_of
+from approvals.web.pages import back_to, person_of
 
 Feed = Callable[[HttpRequest], tuple[bytes, datetime | None]]
 
@@ -127,11 +126,7 @@ def addresses(request: HttpRequest) -> HttpResponse:
             messages.success(request, "These are your private addresses; former ones are dead.")
     except Refused as refused:
         messages.error(request, refused.sentence)
-    there = request.POST.get("next", "")
-    safe = url_has_allowed_host_and_scheme(
-        there, allowed_hosts={request.get_host()}, require_https=request.is_secure()
-    )
-    return redirect(there if there and safe else "timeline")
+    return back_to(request, "timeline")
 
 
 def _zone(person: Person) -> tzinfo:

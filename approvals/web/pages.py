@@ -5,7 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import cast
 
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponseRedirect
+from django.urls import reverse
+from django.utils.http import url_has_allowed_host_and_scheme
 
 from approvals.calendar import parse_local
 from approvals.models import Person
@@ -15,6 +17,16 @@ from approvals.services import Refused
 def person_of(request: HttpRequest) -> Person:
     """Who asks; every page but the sign-in stands behind LoginRequiredMiddleware."""
     return cast(Person, request.user)
+
+
+def back_to(request: HttpRequest, otherwise: str) -> HttpResponseRedirect:
+    """Back to the page that a form names in ``next``, where it is an address of ours; else to this one."""
+    there = request.POST.get("next", "")
+    # A word without a slash would be taken for a view's name, or for a page beside this one.
+    ours = there.startswith("/") and url_has_allowed_host_and_scheme(
+        there, allowed_hosts={request.get_host()}, require_https=request.is_secure()
+    )
+    return HttpResponseRedirect(there if ours else reverse(otherwise))
 
 
 def number_in(request: HttpRequest, name: str) -> int | None:

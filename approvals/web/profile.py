@@ -10,7 +10,6 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
-from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_variables
 from django.views.decorators.http import require_GET, require_POST
@@ -24,7 +23,7 @@ from approvals.services.cases import delegations_at
 from approvals.services.delegations import open_delegation
 from approvals.services.feeds import feed_key_of
 from approvals.states import MailWish, Theme, Via
-from approvals.web.pages import moment_in, number_in, person_of
+from approvals.web.pages import back_to, moment_in, number_in, person_of
 
 # Tokens that open nothing any more are shown too, the newest of them: a list of what was possible.
 MOST_TOKENS = 50
@@ -106,11 +105,7 @@ def theme(request: HttpRequest) -> HttpResponse:
         services.set_preferences(**_me(request), theme=request.POST.get("theme", ""))
     except Refused as refused:
         messages.error(request, refused.sentence)
-    there = request.POST.get("next", "")
-    safe = url_has_allowed_host_and_scheme(
-        there, allowed_hosts={request.get_host()}, require_https=request.is_secure()
-    )
-    return redirect(there if there and safe else "profile")
+    return back_to(request, "profile")
 
 
 @require_POST

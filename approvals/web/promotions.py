@@ -104,6 +104,7 @@ def _context(request: HttpRequest, shown: Promotion) -> dict[str, Any]:
         "thread": conversation_of(shown),
         **decisions.history_of(shown),
         "argument": argument_of(shown),
+        "beside_is_live": shown.target.live_version_id == shown.replaces_id,
         "evidence": evidence_for(shown),
         "policy_lines": policy_lines(shown),
         "message": getattr(shown, "slack_message", None),

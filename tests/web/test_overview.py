@@ -309,3 +309,14 @@ def test_the_past_offers_nothing_that_acts_and_steps_from_change_to_change(
     assert "v2 Live" in cell(html), "from change to change one comes to the present"
     before = re.search(r'rel="prev" href="/([^"]*)"', html)
     assert before and "v1 Live" in cell(page(browser, before[1].replace("&amp;", "&")))
+
+
+def test_what_is_blocked_does_not_look_as_if_it_waited_for_people(
+    world: World, browser: Browser
+) -> None:
+    promotion = world.request()
+    Promotion.objects.filter(pk=promotion.pk).update(seal="", problem="The artifacts are broken.")
+    html = browser("alice").get("/").content.decode()
+    assert re.search(r"Blocked:\s+v2", html) and "Waiting for approval: v2" not in html
+    asked = browser("alice").get("/inbox/").content.decode()
+    assert "Blocked: The artifacts are broken." in asked and "missing: 1 of ml-leads" not in asked

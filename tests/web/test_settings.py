@@ -248,3 +248,24 @@ def test_the_frame_costs_the_same_on_every_page(world: World, browser: Browser) 
 )  # fmt: skip
 def test_recurrence_in_words(rule: str, words: str) -> None:
     assert rule_in_words(rule, "Europe/Amsterdam") == words
+
+
+@pytest.mark.parametrize(
+    "there",
+    ["foo", "logout", "%2F%2Fevil", "//evil.example", "https://evil.example", "approvals:inbox"],
+)
+def test_a_form_leads_back_to_addresses_of_ours_alone(
+    world: World, browser: Browser, there: str
+) -> None:
+    client = browser("alice")
+    for address, data in (
+        ("/profile/theme/", {"theme": "dark"}),
+        ("/feeds/addresses/", {"action": "renew"}),
+    ):
+        answer = client.post(address, {**data, "next": there})
+        assert (answer.status_code, answer["Location"]) in {(302, "/profile/"), (302, "/timeline/")}
+    assert client.get(f"/accounts/login/?next={there}")["Location"] == "/"
+    assert (
+        client.post("/profile/theme/", {"theme": "dark", "next": "/inbox/?a=b"})["Location"]
+        == "/inbox/?a=b"
+    )
